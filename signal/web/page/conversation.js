@@ -1,0 +1,158 @@
+// The view of a call: with whom, over what path, and the texts.
+
+import { byId, element, icon, paintAvatar } from "./dom.js";
+
+const maxShown = 1000; // messages
+const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+
+const statusTexts = {
+  connecting: "Connecting…",
+  open: "Connected",
+  interrupted: "Connection interrupted, trying again…",
+  ended: "Call ended",
+};
+
+export class Conversation {
+  #peer = "";
+  #state = "";
+  #path = "";
+  #receipts = true;
+  #sent = new Map(); // number -> mark of a text that is not confirmed yet
+  #messages = byId("messages");
+  #log = byId("log");
+  #text = byId("text");
+
+  // on.send(text) returns the text's number or throws a text for people;
+  // on.hangup(), on.again(peer) and on.close() are the buttons.
+  constructor(on) {
+    byId("hangup").onclick = () => on.hangup();
+    byId("again").onclick = () => on.again(this.#peer);
+    for (const id of ["close", "back"]) byId(id).onclick = () => on.close();
+    byId("composer").onsubmit = (event) => {
+      event.preventDefault();
+      this.#send(on.send);
+    };
+    this.#text.oninput = () => byId("composer-error").textContent = "";
+    this.#text.onkeydown = (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.#send(on.send);
+    };
+  }
+
+  // begin shows a call with peer; texts of an earlier one with the same person stay.
+  begin(peer, caller) {
+    if (peer !== this.#peer) this.#messages.replaceChildren();
+    this.#peer = peer;
+    this.#path = "";
+    this.#receipts = true;
+    this.#sent.clear();
+    byId("peer").firstElementChild.textContent = peer;
+    paintAvatar(byId("peer-avatar"), peer);
+    this.#show(true);
+    this.setState("connecting");
+    this.#note(caller ? `You called ${peer}` : `${peer} called you`);
+    byId("peer").focus();
+  }
+
+  setState(state) {
+    this.#state = state;
+    const open = state === "open" || state === "interrupted";
+    const wasOpen = !this.#text.disabled;
+    this.#text.disabled = byId("send").disabled = !open;
+    this.#text.placeholder = open ? "Message" : "You can write once you are connected";
+    byId("verify").hidden = !open;
+    this.#showStatus();
+    if (open && !wasOpen && document.activeElement?.closest("#call")) this.#text.focus();
+  }
+
+  setReceipts(receipts) {
+    this.#receipts = receipts;
+    this.#showStatus();
+  }
+
+  setPath(path) {
+    this.#path = path;
+    this.#showStatus();
+  }
+
+  // receive shows a text of the other side.
+  receive(text) {
+    this.#add("theirs", text, this.#peer);
+  }
+
+  // confirm marks our first n texts as received.
+  confirm(n) {
+    for (const [number, mark] of this.#sent) {
+      if (number > n) break;
+      mark.replaceChildren(icon("received", "Received"));
+      this.#sent.delete(number);
+    }
+  }
+
+  // end says why the call ended, and offers another.
+  end(text) {
+    this.setState("ended");
+    this.#note(text);
+    byId("ended-text").textContent = text;
+    this.#show(false);
+    if (!document.activeElement || document.activeElement === document.body) byId("again").focus();
+  }
+
+  #show(live) {
+    byId("composer").hidden = byId("hangup").hidden = !live;
+    byId("ended").hidden = byId("back").hidden = live;
+    byId("composer-error").textContent = "";
+  }
+
+  #showStatus() {
+    const status = byId("status");
+    status.dataset.state = this.#state;
+    let text = statusTexts[this.#state];
+    if (this.#state === "open" && this.#path) text = this.#path === "relayed" ? "Connected, relayed" : "Connected, direct";
+    if (this.#state === "open" && !this.#receipts) text += ", no receipts";
+    if (status.textContent !== text) status.textContent = text;
+  }
+
+  #send(send) {
+    const text = this.#text.value.trim();
+    if (!text || this.#text.disabled) return;
+    try {
+      const number = send(text);
+      const mark = this.#add("ours", text, "You");
+      if (this.#receipts) {
+        mark.append(icon("sent", "Sent"));
+        this.#sent.set(number, mark);
+      }
+      this.#text.value = "";
+    } catch (error) {
+      byId("composer-error").textContent = error.message;
+    }
+    this.#text.focus();
+  }
+
+  // add shows a text and returns the place of its delivery mark.
+  #add(side, text, author) {
+    const atEnd = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < 80;
+    const mark = element("span", "mark");
+    const now = new Date();
+    const when = element("time", "", time.format(now));
+    when.dateTime = now.toISOString();
+    const meta = element("span", "meta", when, mark);
+    const item = element("li", `message ${side}`,
+      element("span", "hidden-text", element("bdi", "", author), ": "), element("bdi", "text", text), meta);
+    item.classList.toggle("follows", this.#messages.lastElementChild?.classList.contains(side) ?? false);
+    this.#append(item, atEnd || side === "ours");
+    return mark;
+  }
+
+  #note(text) {
+    this.#append(element("li", "note", text), true);
+  }
+
+  #append(item, scroll) {
+    this.#messages.append(item);
+    while (this.#messages.childElementCount > maxShown) this.#messages.firstElementChild.remove();
+    if (scroll) this.#log.scrollTop = this.#log.scrollHeight;
+  }
+}
