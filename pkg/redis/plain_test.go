@@ -1,0 +1,149 @@
+package redis
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sigctl/sigctl/pkg/user"
+	"github.com/sigctl/sigctl/pkg/user/usertest"
+)
+
+func (s testServer) openPlain(t *testing.T) user.PlainStore {
+	t.Helper()
+	return s.open(t, &Options{Plaintext: true}).(user.PlainStore)
+}
+
+func newAuth(store user.Store) *user.Authenticator {
+	return user.NewAuthenticator(store, &user.AuthOptions{Params: user.MinimalParams})
+}
+
+// wantLogin checks that the password is right, or if !good, wrong.
+func wantLogin(t *testing.T, store user.Store, name, password string, good bool) {
+	t.Helper()
+	var want error
+	if !good {
+		want = user.ErrBadCredentials
+	}
+	if got := newAuth(store).Authenticate(t.Context(), name, password); got != want {
+		t.Errorf("login of %s with %.20q: %v, want %v", name, password, got, want)
+	}
+}
+
+func testPlainOff(t *testing.T, s testServer) {
+	s.do(t, "SET user1 password1")
+	store := s.open(t, nil)
+	if _, ok := store.(user.PlainStore); ok {
+		t.Error("without the option the store reads plain passwords")
+	}
+	wantLogin(t, store, "user1", "password1", false)
+	if err := store.Delete(t.Context(), "user1"); !errors.Is(err, user.ErrNotFound) {
+		t.Errorf("Delete: %v, want %v", err, user.ErrNotFound)
+	}
+	s.wantKeys(t, "user1")
+}
+
+func testPlainAdopted(t *testing.T, s testServer) {
+	s.do(t, "SET user1 password1")
+	store := s.openPlain(t)
+	wantLogin(t, store, "user1", "password2", false)
+	s.wantKeys(t, "user1")
+	wantLogin(t, store, "user1", "password1", true)
+	s.wantKeys(t, "sigctl:user:user1")
+	wantLogin(t, store, "user1", "password1", true)
+	wantLogin(t, store, "user1", "password2", false)
+	wantLogin(t, s.open(t, nil), "user1", "password1", true)
+}
+
+// testPlainRules has keys that are no passwords.
+func testPlainRules(t *testing.T, s testServer) {
+	hash := usertest.NewUser(t, "x").Hash
+	s.do(t, "SET hashed "+hash)
+	s.do(t, "SET dollar $1")
+	s.do(t, "LPUSH list x")
+	s.do(t, "HSET hash hash "+hash)
+	s.do(t, "SET sigctl:user x")
+	s.do(t, "SET long "+strings.Repeat("x", user.MaxPassword+1))
+	if err := s.raw.Set(t.Context(), "empty", "", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	keys := []string{"dollar", "empty", "hash", "hashed", "list", "long", "sigctl:user"}
+	store := s.openPlain(t)
+	for _, name := range keys {
+		for _, password := range []string{hash, "$1", "x", "", strings.Repeat("x", user.MaxPassword)} {
+			wantLogin(t, store, name, password, false)
+		}
+		if _, _, err := store.Lookup(t.Context(), name); !errors.Is(err, user.ErrNotFound) {
+			t.Errorf("Lookup(%s): %v, want %v", name, err, user.ErrNotFound)
+		}
+		if err := store.Delete(t.Context(), name); !errors.Is(err, user.ErrNotFound) {
+			t.Errorf("Delete(%s): %v, want %v", name, err, user.ErrNotFound)
+		}
+	}
+	s.wantKeys(t, keys...)
+
+	longest := strings.Repeat("x", user.MaxPassword)
+	s.do(t, "SET longest "+longest)
+	wantLogin(t, store, "longest", longest, true)
+}
+
+func testPlainOursWins(t *testing.T, s testServer) {
+	s.do(t, "SET alice by-hand")
+	store := s.openPlain(t)
+	usertest.Add(t, store, "alice")
+	wantLogin(t, store, "alice", "by-hand", false)
+	wantLogin(t, store, "alice", "password of alice", true)
+	s.wantKeys(t, "alice", "sigctl:user:alice")
+}
+
+// testPlainAdoptRules: what changed since the look-up is left as it is.
+func testPlainAdoptRules(t *testing.T, s testServer) {
+	store := s.openPlain(t)
+	adopt := func(plain string) {
+		t.Helper()
+		if err := store.Adopt(t.Context(), usertest.NewUser(t, "alice"), plain); err != nil {
+			t.Errorf("Adopt: %v", err)
+		}
+	}
+	adopt("gone")
+	s.wantKeys(t)
+	s.do(t, "SET alice changed")
+	adopt("by-hand")
+	s.wantKeys(t, "alice")
+	alice := usertest.Add(t, store, "alice")[0]
+	adopt("changed")
+	s.wantKeys(t, "alice", "sigctl:user:alice")
+	usertest.Want(t, store, alice)
+}
+
+func testPlainDelete(t *testing.T, s testServer) {
+	s.do(t, "SET alice by-hand")
+	s.do(t, "SET bob by-hand")
+	store := s.openPlain(t)
+	usertest.Add(t, store, "alice")
+	for _, name := range []string{"alice", "bob"} {
+		if err := store.Delete(t.Context(), name); err != nil {
+			t.Errorf("Delete(%s): %v", name, err)
+		}
+		wantLogin(t, store, name, "by-hand", false)
+	}
+	s.wantKeys(t)
+}
+
+// testPlainTwoLogins: all who come at once with the right password get in.
+func testPlainTwoLogins(t *testing.T, s testServer) {
+	s.do(t, "SET alice by-hand")
+	store := s.openPlain(t)
+	auth := newAuth(store)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := auth.Authenticate(t.Context(), "alice", "by-hand"); err != nil {
+				t.Errorf("login: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	s.wantKeys(t, "sigctl:user:alice")
+}

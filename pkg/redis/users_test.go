@@ -1,0 +1,151 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/sigctl/sigctl/pkg/user"
+	"github.com/sigctl/sigctl/pkg/user/usertest"
+)
+
+// testServer is what a test needs of a Redis: one that is empty.
+type testServer struct {
+	url string
+	raw *redis.Client // for what an administrator does by hand
+}
+
+func newMiniredis(t *testing.T) testServer {
+	t.Helper()
+	return newTestServer(t, miniredis.RunT(t).Addr())
+}
+
+func newTestServer(t *testing.T, addr string) testServer {
+	t.Helper()
+	raw := redis.NewClient(&redis.Options{Addr: addr})
+	t.Cleanup(func() { raw.Close() })
+	return testServer{url: "redis://" + addr, raw: raw}
+}
+
+func (s testServer) open(t *testing.T, opts *Options) user.Store {
+	t.Helper()
+	c, err := Open(t.Context(), s.url, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.Users()
+}
+
+func (s testServer) do(t *testing.T, command string) any {
+	t.Helper()
+	var args []any
+	for _, arg := range strings.Fields(command) {
+		args = append(args, arg)
+	}
+	answer, err := s.raw.Do(t.Context(), args...).Result()
+	if err != nil && err != redis.Nil {
+		t.Fatalf("%s: %v", command, err)
+	}
+	return answer
+}
+
+// wantKeys takes its keys sorted.
+func (s testServer) wantKeys(t *testing.T, want ...string) {
+	t.Helper()
+	got, err := s.raw.Keys(t.Context(), "*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("keys are %q, want %q", got, want)
+	}
+}
+
+// TestMiniredis runs all that testRedis runs also against a real server.
+func TestMiniredis(t *testing.T) { testRedis(t, newMiniredis) }
+
+func testRedis(t *testing.T, newServer func(t *testing.T) testServer) {
+	t.Run("Store", func(t *testing.T) {
+		usertest.Run(t, func(t *testing.T) user.Store { return newServer(t).open(t, nil) })
+	})
+	t.Run("PlainStore", func(t *testing.T) {
+		usertest.Run(t, func(t *testing.T) user.Store { return newServer(t).open(t, &Options{Plaintext: true}) })
+	})
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, testServer)
+	}{
+		{"Layout", testLayout},
+		{"ListSkipsOthers", testListSkipsOthers},
+		{"PlainOff", testPlainOff},
+		{"PlainAdopted", testPlainAdopted},
+		{"PlainRules", testPlainRules},
+		{"PlainOursWins", testPlainOursWins},
+		{"PlainAdoptRules", testPlainAdoptRules},
+		{"PlainDelete", testPlainDelete},
+		{"PlainTwoLogins", testPlainTwoLogins},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, newServer(t)) })
+	}
+}
+
+// testLayout: the keys are for other tools too, so they stay as they are.
+func testLayout(t *testing.T, s testServer) {
+	alice := usertest.Add(t, s.open(t, nil), "alice")[0]
+	s.wantKeys(t, "sigctl:user:alice")
+	if got := s.do(t, "HGET sigctl:user:alice hash"); got != alice.Hash {
+		t.Errorf("hash is %v, want %s", got, alice.Hash)
+	}
+	if got, want := s.do(t, "HGET sigctl:user:alice created"), alice.Created.Format("2006-01-02T15:04:05Z"); got != want {
+		t.Errorf("created is %v, want %s", got, want)
+	}
+}
+
+func testListSkipsOthers(t *testing.T, s testServer) {
+	store := s.open(t, nil)
+	alice := usertest.Add(t, store, "alice")[0]
+	s.do(t, "HSET sigctl:user:a:b hash x")
+	s.do(t, "HSET sigctl:user:unfinished created x")
+	s.do(t, "SET sigctl:user:string x")
+	s.do(t, "HSET sigctl:other:bob hash x")
+	got, err := store.List(t.Context())
+	if err != nil || len(got) != 1 || got[0] != alice {
+		t.Errorf("List = %v, %v, want alice only", got, err)
+	}
+}
+
+func TestListMax(t *testing.T) {
+	store := newMiniredis(t).open(t, nil)
+	store.(*users).listMax = 2
+	usertest.Add(t, store, "a", "b")
+	if _, err := store.List(t.Context()); err != nil {
+		t.Errorf("List of 2: %v, want no error", err)
+	}
+	usertest.Add(t, store, "c")
+	if _, err := store.List(t.Context()); !errors.Is(err, user.ErrTooMany) {
+		t.Errorf("List of 3: %v, want %v", err, user.ErrTooMany)
+	}
+}
+
+func TestServerGoesAndComes(t *testing.T) {
+	m := miniredis.RunT(t)
+	addr := m.Addr()
+	store := newTestServer(t, addr).open(t, nil)
+	alice := usertest.Add(t, store, "alice")[0]
+	m.Close()
+	_, err := store.Get(context.Background(), "alice")
+	if want := "redis at " + addr + ": "; err == nil || errors.Is(err, user.ErrNotFound) || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("Get without a server: %v, want %q…", err, want)
+	}
+	if err := m.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	usertest.Want(t, store, alice)
+}
