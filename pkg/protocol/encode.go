@@ -53,3 +53,6 @@ func appendBody(dst, object []byte) []byte {
 	}
 	return append(dst, object[1:]...)
 }
+
+// TypeOf returns the "type" of a client's message.
+func TypeOf(m FromClient) string { return m.fromClient() }

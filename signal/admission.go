@@ -1,0 +1,106 @@
+package signal
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// admission counts the connections that have not logged in, from the moment they
+// are accepted: those that never speak TLS, HTTP or the protocol included.
+type admission struct {
+	max, maxPerAddress int
+
+	mu      sync.Mutex
+	pending int
+	byAddr  map[netip.Prefix]int
+}
+
+func newAdmission(max, maxPerAddress int) *admission {
+	return &admission{max: max, maxPerAddress: maxPerAddress, byAddr: map[netip.Prefix]int{}}
+}
+
+// enter counts one connection in, or reports that there is no room for it.
+func (a *admission) enter(from netip.Prefix) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.pending >= a.max || a.byAddr[from] >= a.maxPerAddress {
+		return false
+	}
+	a.pending++
+	a.byAddr[from]++
+	return true
+}
+
+func (a *admission) leave(from netip.Prefix) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pending--
+	if a.byAddr[from]--; a.byAddr[from] == 0 {
+		delete(a.byAddr, from)
+	}
+}
+
+func (a *admission) size() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.pending
+}
+
+// listen returns l with every connection counted until it is admitted or closed.
+func (a *admission) listen(l net.Listener) net.Listener {
+	return &countingListener{l, a}
+}
+
+type countingListener struct {
+	net.Listener
+	admission *admission
+}
+
+// Accept returns the next connection for which there is room.
+func (l *countingListener) Accept() (net.Conn, error) {
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		from := origin(nc.RemoteAddr())
+		if l.admission.enter(from) {
+			return &pendingConn{Conn: nc, admission: l.admission, from: from}, nil
+		}
+		nc.Close()
+	}
+}
+
+// pendingConn is counted until it is admitted or closed, whichever is first.
+type pendingConn struct {
+	net.Conn
+	admission *admission
+	from      netip.Prefix
+	leave     sync.Once
+}
+
+// admit ends the counting: the connection has logged in.
+func (c *pendingConn) admit() { c.leave.Do(func() { c.admission.leave(c.from) }) }
+
+// Close ends the counting and the connection.
+func (c *pendingConn) Close() error {
+	c.admit()
+	return c.Conn.Close()
+}
+
+// origin is the unit in which addresses are counted: an IPv4 address, or the /56
+// that a home or office gets of IPv6.
+func origin(addr net.Addr) netip.Prefix {
+	ap, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip := ap.Addr().Unmap().WithZone("")
+	bits := 32
+	if ip.Is6() {
+		bits = 56
+	}
+	prefix, _ := ip.Prefix(bits) // bits fit the family
+	return prefix
+}

@@ -1,0 +1,139 @@
+package signal
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+// conn is one WebSocket.
+type conn struct {
+	server *Server // set at construction
+	ws     *websocket.Conn
+	raw    net.Conn // below WebSocket and TLS: closing it never waits
+	id     string   // of the session that a login makes
+	slot   int      // in the registry
+
+	session *session // owned by readLoop; nil before the login
+	faults  *faults  // owned by readLoop; nil before the first
+
+	mu  sync.Mutex
+	out outbox // guarded by mu
+}
+
+func newConn(s *Server, ws *websocket.Conn) *conn {
+	c := &conn{server: s, ws: ws, raw: rawConn(ws.NetConn()), id: newSessionID()}
+	ws.SetPingHandler(c.answerPing)
+	ws.SetPongHandler(c.pong)
+	return c
+}
+
+// serve owns the connection from the upgrade to the end.
+func (c *conn) serve(ctx context.Context) {
+	defer c.server.running.Done()
+	patience := time.AfterFunc(protocol.LoginTimeout, func() {
+		c.shutdown(protocol.CloseNotAuthenticated, "no login in time")
+	})
+	c.send("", protocol.Hello{
+		Message:  "Hello from server",
+		Protocol: protocol.Subprotocol,
+		Session:  c.id,
+		Features: []string{"candidates", "ice", "peers"},
+	})
+	c.readLoop(ctx, patience)
+	patience.Stop()
+	code := c.abandon()
+	c.server.leave(c, code)
+	c.server.conns.remove(c, code)
+}
+
+// readLoop handles frames until the socket breaks. After a shutdown it goes on
+// reading, and throws away, so that the close frame is not lost to a reset.
+func (c *conn) readLoop(ctx context.Context, patience *time.Timer) {
+	for {
+		kind, r, err := c.ws.NextReader()
+		if err != nil {
+			c.lost(err)
+			return
+		}
+		switch {
+		case c.isClosing():
+		case kind == websocket.BinaryMessage:
+			c.shutdown(protocol.CloseBinary, "messages are text")
+		default:
+			if err := c.readFrame(ctx, r); err != nil {
+				c.lost(err)
+				return
+			}
+		}
+		if c.session != nil {
+			patience.Stop()
+		}
+	}
+}
+
+// frames are read into buffers that only those who read at this moment hold:
+// an idle connection has none.
+var frames = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// readFrame reads one message within its limit and handles it.
+func (c *conn) readFrame(ctx context.Context, r io.Reader) error {
+	buf := frames.Get().(*bytes.Buffer)
+	defer frames.Put(buf)
+	buf.Reset()
+	n, err := buf.ReadFrom(io.LimitReader(r, protocol.MaxFrame+1))
+	switch {
+	case err != nil:
+		return err
+	case n > protocol.MaxFrame:
+		c.shutdown(protocol.CloseTooLarge, "message is too large")
+	default:
+		c.receive(ctx, buf.Bytes())
+	}
+	return nil
+}
+
+// lost notes how the socket ended, unless we have ended it.
+func (c *conn) lost(err error) {
+	code := protocol.CloseAbnormal
+	var closed *websocket.CloseError
+	if errors.As(err, &closed) && (closed.Code == websocket.CloseNormalClosure || closed.Code == websocket.CloseGoingAway) {
+		code = protocol.CloseCode(closed.Code)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.closing == 0 {
+		c.out.closing = code
+	}
+	c.out.broken = true
+}
+
+// rawConn is the accepted connection, below TLS.
+func rawConn(nc net.Conn) net.Conn {
+	if t, ok := nc.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return nc
+}
+
+// abandon closes the socket, waits for the writer and says how the connection
+// ended.
+func (c *conn) abandon() protocol.CloseCode {
+	c.raw.Close()
+	c.out.writer.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.cut != nil {
+		c.out.cut.Stop()
+	}
+	return c.out.closing
+}

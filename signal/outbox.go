@@ -1,0 +1,205 @@
+package signal
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+const (
+	writeTimeout = 10 * time.Second // for the socket to take a frame
+	closeTimeout = time.Second      // from a shutdown to the end of the socket
+)
+
+// outbox is what waits to be written to a client. Its writer is started when
+// there is something to write and ends when there is nothing left.
+type outbox struct {
+	queue    [][]byte
+	queued   int    // bytes in queue
+	seq      uint64 // of the last message
+	numbered bool   // messages carry seq: the login is done
+
+	pong []byte // answer to the client's last ping; nil if none is due
+	beat heartbeat
+
+	closing protocol.CloseCode // 0 while open
+	why     string             // text of the close frame
+	cut     *time.Timer        // closes the socket when the farewell takes too long
+	broken  bool               // the socket is of no more use
+
+	writing bool
+	writer  sync.WaitGroup
+}
+
+// send queues a message; ref is the id of the request that it answers, if any.
+func (c *conn) send(ref string, m protocol.FromServer) {
+	frame, err := protocol.EncodeServer(ref, m)
+	if err != nil { // our own types always encode
+		c.server.log.Error("encode message", "err", err)
+		return
+	}
+	c.enqueue(frame)
+}
+
+// enqueue takes the frame over. It never waits: a client whose queue is full is
+// closed, and told to connect again, rather than left without a message.
+func (c *conn) enqueue(frame []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.closing != 0 {
+		return
+	}
+	if c.out.queued+len(frame) > c.server.cfg.MaxQueue {
+		c.shutdownLocked(protocol.CloseSlowConsumer, "messages are not read fast enough")
+		return
+	}
+	if c.out.numbered {
+		c.out.seq++
+		frame = protocol.AppendSeq(frame, c.out.seq)
+	}
+	c.out.queue = append(c.out.queue, frame)
+	c.out.queued += len(frame)
+	c.wakeWriterLocked()
+}
+
+// number makes messages carry seq from the next one on.
+func (c *conn) number() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.numbered = true
+}
+
+// answerPing leaves the pong to the writer: the library's own answer would make
+// the reader wait for a full socket.
+func (c *conn) answerPing(payload string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.closing == 0 {
+		c.out.pong = []byte(payload)
+		c.wakeWriterLocked()
+	}
+	return nil
+}
+
+// shutdown closes the connection with a code; the first code counts. What is
+// queued is still written, except to a client that does not read.
+func (c *conn) shutdown(code protocol.CloseCode, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shutdownLocked(code, why)
+}
+
+func (c *conn) shutdownLocked(code protocol.CloseCode, why string) {
+	if c.out.closing != 0 {
+		return
+	}
+	c.out.closing, c.out.why = code, why
+	if code == protocol.CloseSlowConsumer {
+		c.out.queue, c.out.queued = nil, 0
+	}
+	// Bounds the farewell: what a client that does not read leaves unwritten,
+	// and the wait for its close frame.
+	c.out.cut = time.AfterFunc(closeTimeout, func() { c.raw.Close() })
+	c.wakeWriterLocked()
+}
+
+func (c *conn) isClosing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.closing != 0
+}
+
+func (c *conn) wakeWriterLocked() {
+	if c.out.writing || c.out.broken {
+		return
+	}
+	c.out.writing = true
+	c.out.writer.Add(1)
+	go c.writeLoop()
+}
+
+// writeLoop writes until there is nothing left.
+func (c *conn) writeLoop() {
+	defer c.out.writer.Done()
+	for {
+		work := c.takeWork()
+		if work.none() {
+			return
+		}
+		if err := c.write(work); err != nil {
+			c.writeFailed(err)
+			return // writing stays true: there is no writer after this one
+		}
+		if work.closing != 0 {
+			return
+		}
+	}
+}
+
+// writeFailed closes the socket, which wakes the reader.
+func (c *conn) writeFailed(err error) {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		c.shutdown(protocol.CloseSlowConsumer, "")
+	}
+	c.raw.Close()
+}
+
+// work is what a writer does before it looks again.
+type work struct {
+	frames     [][]byte
+	ping, pong []byte
+	closing    protocol.CloseCode
+	why        string
+}
+
+func (w *work) none() bool {
+	return len(w.frames) == 0 && w.ping == nil && w.pong == nil && w.closing == 0
+}
+
+// takeWork takes all that is due. With nothing due the writer has ended.
+func (c *conn) takeWork() work {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := &c.out
+	w := work{frames: o.queue, pong: o.pong, closing: o.closing, why: o.why}
+	o.queue, o.queued, o.pong = nil, 0, nil
+	if o.beat.due {
+		w.ping, o.beat.due = pingPayload(o.beat.sent), false
+	}
+	if w.none() || o.broken {
+		o.writing = false
+		return work{}
+	}
+	return w
+}
+
+func (c *conn) write(w work) error {
+	deadline := time.Now().Add(writeTimeout)
+	c.ws.SetWriteDeadline(deadline)
+	for _, frame := range w.frames {
+		if err := c.ws.WriteMessage(websocket.TextMessage, frame); err != nil {
+			return err
+		}
+	}
+	if w.pong != nil {
+		if err := c.ws.WriteControl(websocket.PongMessage, w.pong, deadline); err != nil {
+			return err
+		}
+	}
+	if w.ping != nil {
+		if err := c.ws.WriteControl(websocket.PingMessage, w.ping, deadline); err != nil {
+			return err
+		}
+	}
+	if w.closing == 0 {
+		return nil
+	}
+	farewell := websocket.FormatCloseMessage(int(w.closing), w.why)
+	return c.ws.WriteControl(websocket.CloseMessage, farewell, deadline)
+}

@@ -1,0 +1,130 @@
+package signal
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+// room is where sessions find each other: messages go between members only.
+type room struct {
+	name string // set at construction
+
+	mu       sync.Mutex
+	members  map[string]*session
+	watchers map[*session]struct{} // members that asked who is here
+}
+
+func newRoom(name string) *room {
+	return &room{name: name, members: map[string]*session{}, watchers: map[*session]struct{}{}}
+}
+
+func (r *room) join(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old := r.members[s.name]; old != nil {
+		r.leaveLocked(old, protocol.CloseReplaced)
+	}
+	r.members[s.name] = s
+	r.tellWatchersLocked(protocol.Joined{Name: s.name, Room: r.name})
+}
+
+// leave takes the session out and tells those it was in a call with.
+func (r *room) leave(s *session, code protocol.CloseCode) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.members[s.name] == s { // not replaced
+		r.leaveLocked(s, code)
+	}
+}
+
+func (r *room) leaveLocked(s *session, code protocol.CloseCode) {
+	delete(r.members, s.name)
+	delete(r.watchers, s)
+	r.hangUpLocked(s, protocol.ReasonDisconnected)
+	r.tellWatchersLocked(protocol.Left{Name: s.name, Room: r.name, Reason: code.String()})
+}
+
+// hangUp leaves every call of s.
+func (r *room) hangUp(s *session, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hangUpLocked(s, reason)
+}
+
+func (r *room) hangUpLocked(s *session, reason string) {
+	for _, c := range s.calls {
+		if other := r.members[c.party]; other != nil {
+			other.calls.forget(s.name, c.id)
+			other.conn.send("", protocol.Leave{Name: s.name, Call: c.id, Reason: reason})
+		}
+	}
+	s.calls = nil
+}
+
+func (r *room) tellWatchersLocked(m protocol.FromServer) {
+	if len(r.watchers) == 0 {
+		return
+	}
+	frame, err := protocol.EncodeServer("", m)
+	if err != nil {
+		return // our own types always encode
+	}
+	for w := range r.watchers {
+		w.conn.enqueue(slices.Clone(frame))
+	}
+}
+
+// watch tells s who is here, and from now on who comes and goes. Presence is for
+// those who ask: telling everybody about everybody costs the square of the room.
+func (r *room) watch(s *session, ref string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watchers[s] = struct{}{}
+	list := protocol.PeerList{Peers: make([]protocol.Peer, 0, min(len(r.members)-1, protocol.MaxPeers)), Total: len(r.members) - 1}
+	for name := range r.members {
+		if name != s.name {
+			list.Peers = append(list.Peers, protocol.Peer{Name: name})
+		}
+	}
+	slices.SortFunc(list.Peers, func(a, b protocol.Peer) int { return strings.Compare(a.Name, b.Name) })
+	list.Peers = list.Peers[:min(len(list.Peers), protocol.MaxPeers)]
+	s.conn.send(ref, list)
+}
+
+// forward carries a message to the member whom it names, and remembers the call.
+// A member that goes at this moment does not take the message with it unnoticed:
+// it was in a call with the sender, who is told that it left.
+func (r *room) forward(from *session, m protocol.Forwarded) error {
+	to, err := r.route(from, m)
+	if err != nil {
+		return err
+	}
+	to.conn.send("", m.From(from.name, everything))
+	return nil
+}
+
+func (r *room) route(from *session, m protocol.Forwarded) (to *session, err error) {
+	name, id := m.Party()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if to = r.members[name]; to == nil {
+		from.calls.forget(name, id)
+		return nil, protocol.Error{Code: protocol.CodePeerOffline, Message: name + " is not here", Name: name, Call: id}
+	}
+	switch m := m.(type) {
+	case protocol.Leave, protocol.Reject:
+		from.calls.forget(name, id)
+		to.calls.forget(from.name, id)
+	case protocol.Candidate:
+		err = from.calls.addCandidates(name, id, 1)
+	case protocol.Candidates:
+		err = from.calls.addCandidates(name, id, len(m.Candidates))
+	default:
+		from.calls.touch(name, id)
+		to.calls.touch(from.name, id)
+	}
+	return to, err
+}

@@ -1,0 +1,121 @@
+package signal
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+// HTTP limits. They bound a client that connects and then says nothing, or says
+// it slowly; a WebSocket has limits of its own.
+const (
+	headerTimeout  = 10 * time.Second // TLS handshake and request header, each
+	requestTimeout = 30 * time.Second
+	idleTimeout    = 60 * time.Second
+	maxHeader      = 16 << 10
+)
+
+// Server is a signaling server. Make it with New.
+type Server struct {
+	cfg       Config // set at construction
+	log       *slog.Logger
+	admission *admission
+	conns     registry
+	hub       hub
+	http      *http.Server
+
+	ctx     context.Context // of Serve; connections outlive their request's
+	running sync.WaitGroup  // the goroutines of all connections
+}
+
+// New returns a server that is ready to Serve.
+func New(cfg *Config) (*Server, error) {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg:       c,
+		log:       c.Logger,
+		admission: newAdmission(c.MaxPending, c.MaxPendingPerAddress),
+		hub:       newHub(),
+	}
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      requestTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		Protocols:         new(http.Protocols),
+		// What strangers do to the TLS port is no error of the server's.
+		ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
+	}
+	s.http.Protocols.SetHTTP1(true) // a WebSocket is an HTTP/1.1 upgrade
+	return s, nil
+}
+
+// Serve accepts connections on l until ctx ends, then closes every client with
+// protocol.CloseDraining, waits for all of them and returns nil. It closes l.
+// Serve is called once.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	s.ctx = ctx
+	served := make(chan error, 1)
+	go func() { served <- s.accept(s.admission.listen(l)) }()
+	pinged := make(chan struct{})
+	go func() { defer close(pinged); s.pingLoop(ctx) }()
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+		cancel()
+		served <- nil
+	}
+	s.http.Close()
+	s.conns.closeAll(protocol.CloseDraining)
+	s.running.Wait()
+	<-served
+	<-pinged
+	return err
+}
+
+func (s *Server) accept(l net.Listener) error {
+	if s.cfg.TLS != nil {
+		l = tls.NewListener(l, s.cfg.TLS)
+	}
+	err := s.http.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Stats is a moment's picture of a server.
+type Stats struct {
+	Connections int // WebSockets, logged in or not
+	Sessions    int // logged in
+	Pending     int // connections of any kind that have not logged in
+	Closed      map[protocol.CloseCode]uint64
+}
+
+// Stats returns the present numbers, and how the ended WebSockets ended.
+func (s *Server) Stats() Stats {
+	open, closed := s.conns.stats()
+	return Stats{
+		Connections: open,
+		Sessions:    s.hub.size(),
+		Pending:     s.admission.size(),
+		Closed:      closed,
+	}
+}
