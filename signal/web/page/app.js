@@ -55,12 +55,13 @@ const events = {
   },
   notice: (text) => people.say(text),
   lost(text, inCall) {
+    if (byId("call").hidden) return signOut(text); // nothing here to look at
     byId("banner-text").textContent = inCall ? `${text} Your call goes on without it.` : text;
     byId("banner").hidden = false;
     byId("app").dataset.offline = "";
     byId("app").dataset.view = "conversation";
     byId("people-view").inert = true;
-    byId("signin-again").focus();
+    if (!inCall) byId("signin-again").focus();
   },
 };
 
@@ -78,7 +79,8 @@ function showTitle() {
   document.title = `${unseen ? `(${unseen}) ` : ""}${peer}sigctl`;
 }
 
-function signOut() {
+// signOut goes back to the form, with a text if there is something to say.
+function signOut(text = "") {
   session?.signOut();
   session = null;
   showCall(false);
@@ -86,7 +88,7 @@ function signOut() {
   delete byId("app").dataset.offline;
   byId("people-view").inert = false;
   byId("app").hidden = true;
-  signIn.show();
+  signIn.show(text);
 }
 
 async function verify() {
@@ -101,8 +103,8 @@ async function verify() {
 
 byId("verify").onclick = verify;
 byId("safety-close").onclick = () => byId("safety").close();
-byId("signout").onclick = signOut;
-byId("signin-again").onclick = signOut;
+byId("signout").onclick = () => signOut();
+byId("signin-again").onclick = () => signOut();
 window.addEventListener("pagehide", () => session && signOut());
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;

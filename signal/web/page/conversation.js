@@ -3,7 +3,7 @@
 import { byId, element, icon, paintAvatar } from "./dom.js";
 
 const maxShown = 1000; // messages
-const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const time = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 
 const statusTexts = {
   connecting: "Connecting…",
@@ -33,8 +33,12 @@ export class Conversation {
       this.#send(on.send);
     };
     this.#text.oninput = () => byId("composer-error").textContent = "";
-    this.#text.onkeydown = (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    // A line break, not the Enter key: keyboards of phones report no keys, and
+    // composing text takes Enter for itself.
+    let shift = false;
+    this.#text.onkeydown = (event) => shift = event.shiftKey;
+    this.#text.onbeforeinput = (event) => {
+      if (event.inputType !== "insertLineBreak" || shift) return;
       event.preventDefault();
       this.#send(on.send);
     };
@@ -48,6 +52,7 @@ export class Conversation {
     this.#receipts = true;
     this.#sent.clear();
     byId("peer").firstElementChild.textContent = peer;
+    byId("intro-peer").textContent = peer;
     paintAvatar(byId("peer-avatar"), peer);
     this.#show(true);
     this.setState("connecting");
@@ -60,7 +65,7 @@ export class Conversation {
     const open = state === "open" || state === "interrupted";
     const wasOpen = !this.#text.disabled;
     this.#text.disabled = byId("send").disabled = !open;
-    this.#text.placeholder = open ? "Message" : "You can write once you are connected";
+    this.#text.placeholder = open ? "Message" : "Connecting…";
     byId("verify").hidden = !open;
     this.#showStatus();
     if (open && !wasOpen && document.activeElement?.closest("#call")) this.#text.focus();
@@ -93,7 +98,6 @@ export class Conversation {
   // end says why the call ended, and offers another.
   end(text) {
     this.setState("ended");
-    this.#note(text);
     byId("ended-text").textContent = text;
     this.#show(false);
     if (!document.activeElement || document.activeElement === document.body) byId("again").focus();

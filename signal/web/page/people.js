@@ -63,7 +63,7 @@ export class People {
     const focused = document.activeElement?.dataset.name;
     this.#list.replaceChildren(...found.map(row));
     if (focused) this.#list.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
-    byId("people-count").textContent = this.#total || "";
+    byId("people-count").textContent = this.#total;
     byId("people-empty").hidden = this.#total > 0;
     const more = this.#total - this.#names.length;
     byId("people-more").hidden = more <= 0;

@@ -1,0 +1,243 @@
+//go:build integration
+
+package web
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// message is any message of the protocol.
+type message = map[string]any
+
+// fakeServer is a signaling server of a few lines beside the real page. It knows
+// a handful of people, forwards what they send each other, and can fail as told.
+type fakeServer struct {
+	*httptest.Server
+	t *testing.T
+
+	mu    sync.Mutex
+	conns map[string]*fakeConn // guarded by mu; by name
+	holds map[string]bool      // guarded by mu; types that are kept in held
+	seen  []message            // guarded by mu; all that came to be forwarded, with "from"
+
+	held chan func() // deliveries that wait for release
+}
+
+type fakeConn struct {
+	ws       *websocket.Conn
+	name     string
+	watching bool // asked who is here; guarded by fakeServer.mu
+}
+
+func newFakeServer(t *testing.T) *fakeServer {
+	t.Helper()
+	s := &fakeServer{t: t, conns: map[string]*fakeConn{}, holds: map[string]bool{}, held: make(chan func(), 64)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ws", s.serve)
+	mux.Handle("/", Handler())
+	s.Server = httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// passwords of those who can sign in: the name with "-password" behind it.
+func goodPassword(m message) bool { return m["password"] == str(m["name"])+"-password" }
+
+func (s *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
+	ws, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer ws.Close()
+	c := &fakeConn{ws: ws}
+	s.write(c, message{"type": "hello", "message": "hello", "protocol": "sigctl.v1"})
+	for {
+		var m message
+		if err := ws.ReadJSON(&m); err != nil {
+			s.gone(c)
+			return
+		}
+		s.handle(c, m)
+	}
+}
+
+func (s *fakeServer) handle(c *fakeConn, m message) {
+	switch m["type"] {
+	case "login":
+		s.login(c, m)
+	case "peers":
+		s.write(c, message{"type": "peers", "ref": m["id"], "peers": s.others(c), "total": len(s.others(c))})
+	case "ice":
+		s.write(c, message{"type": "ice", "ref": m["id"], "iceServers": []message{}})
+	default:
+		s.forward(c, m)
+	}
+}
+
+func (s *fakeServer) login(c *fakeConn, m message) {
+	name := str(m["name"])
+	reply := message{"type": "login", "ref": m["id"], "success": false}
+	s.mu.Lock()
+	switch {
+	case name == "hasty":
+		reply["code"], reply["retryAfter"] = "rate_limited", 30
+	case !goodPassword(m):
+		reply["code"] = "bad_credentials"
+	case s.conns[name] != nil:
+		reply["code"] = "already_logged_in"
+	default:
+		reply["success"], reply["name"] = true, name
+		reply["iceServers"] = []message{}
+		c.name, s.conns[name] = name, c
+	}
+	s.mu.Unlock()
+	s.write(c, reply)
+	s.announce(c, "joined")
+}
+
+func (s *fakeServer) forward(c *fakeConn, m message) {
+	s.mu.Lock()
+	to, held := s.conns[str(m["name"])], s.holds[str(m["type"])]
+	out := message{"from": c.name, "to": m["name"]}
+	for k, v := range m {
+		out[k] = v
+	}
+	s.seen = append(s.seen, out)
+	s.mu.Unlock()
+	if to == nil {
+		s.write(c, message{"type": "error", "code": "peer_offline", "ref": m["id"], "name": m["name"], "call": m["call"]})
+		return
+	}
+	delete(m, "id")
+	m["name"] = c.name
+	if held {
+		s.held <- func() { s.write(to, m) }
+		return
+	}
+	s.write(to, m)
+}
+
+// others returns who else is here, and tells c from now on.
+func (s *fakeServer) others(c *fakeConn) []message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.watching = true
+	list := []message{}
+	for name := range s.conns {
+		if name != c.name {
+			list = append(list, message{"name": name})
+		}
+	}
+	return list
+}
+
+func (s *fakeServer) gone(c *fakeConn) {
+	s.mu.Lock()
+	known := s.conns[c.name] == c
+	if known {
+		delete(s.conns, c.name)
+	}
+	s.mu.Unlock()
+	if known {
+		s.announce(c, "left")
+	}
+}
+
+func (s *fakeServer) announce(c *fakeConn, kind string) {
+	s.mu.Lock()
+	var to []*fakeConn
+	for _, other := range s.conns {
+		if other != c && other.watching && c.name != "" {
+			to = append(to, other)
+		}
+	}
+	s.mu.Unlock()
+	for _, other := range to {
+		s.write(other, message{"type": kind, "name": c.name, "room": "lobby"})
+	}
+}
+
+// write is the one place that writes: gorilla wants one writer at a time.
+func (s *fakeServer) write(c *fakeConn, m message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.ws != nil {
+		_ = c.ws.WriteJSON(m) // who is gone is seen by its reader
+	}
+}
+
+// join puts people into the room who do nothing.
+func (s *fakeServer) join(names ...string) {
+	for _, name := range names {
+		c := &fakeConn{name: name}
+		s.mu.Lock()
+		s.conns[name] = c
+		s.mu.Unlock()
+		s.announce(c, "joined")
+	}
+}
+
+// inject sends name a message as if another client had.
+func (s *fakeServer) inject(name string, m message) {
+	s.t.Helper()
+	s.mu.Lock()
+	c := s.conns[name]
+	s.mu.Unlock()
+	if c == nil {
+		s.t.Fatalf("inject: %s is not signed in", name)
+	}
+	s.write(c, m)
+}
+
+// hold keeps messages of these types until release.
+func (s *fakeServer) hold(types ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, kind := range types {
+		s.holds[kind] = true
+	}
+}
+
+// release delivers n held messages, once that many are there, and holds no more.
+func (s *fakeServer) release(n int) {
+	deliveries := make([]func(), n)
+	for i := range deliveries {
+		deliveries[i] = <-s.held
+	}
+	s.mu.Lock()
+	clear(s.holds)
+	s.mu.Unlock()
+	for _, deliver := range deliveries {
+		deliver()
+	}
+}
+
+// drop closes the connection of name with a close code.
+func (s *fakeServer) drop(name string, code int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.conns[name]; c != nil {
+		_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
+	}
+}
+
+// sent returns what from has sent of one type.
+func (s *fakeServer) sent(from, kind string) []message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []message
+	for _, m := range s.seen {
+		if m["from"] == from && m["type"] == kind {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+func str(v any) string { text, _ := v.(string); return text }

@@ -1,0 +1,205 @@
+//go:build integration
+
+package web
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestSignInFailureIsSaidBesideTheForm(t *testing.T) {
+	for _, tt := range []struct{ name, password, want string }{
+		{"alice", "wrong", "Wrong name or password."},
+		{"taken", "taken-password", "This name is already in use. Sign out there first."},
+		{"hasty", "any", "Too many tries. Wait 30 s and try again."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newFakeServer(t)
+			s.join("taken")
+			p := newPerson(t, s, tt.name)
+			p.signIn(tt.password)
+			p.wantText("signin-error", tt.want)
+			if got := eval[string](p, `document.activeElement.id`); got != "password" {
+				t.Errorf("got the focus on %q, want it on the password", got)
+			}
+		})
+	}
+}
+
+func TestSignInSaysThatTheServerIsGone(t *testing.T) {
+	s := newFakeServer(t)
+	p := newPerson(t, s, "alice")
+	s.Close()
+	p.signIn("alice-password")
+	p.wantText("signin-error", "The server cannot be reached. Check your connection and try again.")
+}
+
+func TestPeopleComeAndGo(t *testing.T) {
+	s := newFakeServer(t)
+	alice := signedIn(t, s, "alice")[0]
+	alice.wantVisible("people-empty")
+	bob := signedIn(t, s, "bob")[0]
+	alice.wantPerson("bob")
+	bob.wantPerson("alice")
+	bob.click("#signout")
+	bob.wantVisible("signin")
+	alice.wantVisible("people-empty")
+}
+
+func TestTwoPagesChatBothWays(t *testing.T) {
+	s := newFakeServer(t)
+	alice, bob := inCall(t, s)
+	alice.say("hello")
+	bob.wantHeard("hello")
+	bob.say("<b>hi</b> — שלום")
+	alice.wantHeard("<b>hi</b> — שלום")
+	for _, p := range []*person{alice, bob} {
+		p.waitFor(`document.querySelector("#messages .ours .mark svg").ariaLabel === "Received"`)
+	}
+}
+
+func TestMessagesSentAtOnceArriveInOrder(t *testing.T) {
+	s := newFakeServer(t)
+	alice, bob := inCall(t, s)
+	send := `for (let i = 1; i <= 200; i++) {
+		document.getElementById("text").value = "n" + i;
+		document.getElementById("composer").requestSubmit();
+	} true`
+	eval[bool](alice, send)
+	eval[bool](bob, send)
+	for _, p := range []*person{alice, bob} {
+		p.wantHeard("n200")
+		if got := eval[string](p, `[...document.querySelectorAll(".theirs .text")].findIndex((e, i) => e.textContent !== "n" + (i + 1)).toString()`); got != "-1" {
+			t.Errorf("%s: got text %s out of order", p.name, got)
+		}
+		p.waitFor(`document.querySelectorAll(".mark .received").length === 200`)
+	}
+}
+
+func TestTooLongTextIsRefusedBesideTheComposer(t *testing.T) {
+	s := newFakeServer(t)
+	alice, bob := inCall(t, s)
+	eval[bool](alice, `document.getElementById("text").value = "é".repeat(8193); document.getElementById("composer").requestSubmit(); true`)
+	alice.wantText("composer-error", "This message is too long: 16 KiB at most.")
+	eval[bool](alice, `document.getElementById("text").value = "é".repeat(8192); document.getElementById("composer").requestSubmit(); true`)
+	bob.wantHeard(strings.Repeat("é", 8192))
+}
+
+func TestSafetyCodesAreTheSame(t *testing.T) {
+	s := newFakeServer(t)
+	alice, bob := inCall(t, s)
+	var codes [2]string
+	for i, p := range []*person{alice, bob} {
+		p.click("#verify")
+		p.wantVisible("safety-code")
+		codes[i] = strings.Join(strings.Fields(eval[string](p, `document.getElementById("safety-code").textContent`)), " ")
+		p.click("#safety-close")
+	}
+	if codes[0] != codes[1] || len(codes[0]) != 35 {
+		t.Errorf("got codes %q and %q, want the same 6 groups of 5 digits", codes[0], codes[1])
+	}
+}
+
+// Whichever way the hang-up takes, the other side sees it.
+func TestHangUpIsSeenByTheOther(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		hold []string
+	}{
+		{"both ways", nil},
+		{"control channel alone", []string{"leave"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newFakeServer(t)
+			alice, bob := inCall(t, s)
+			s.hold(tt.hold...)
+			alice.click("#hangup")
+			bob.wantText("ended-text", "alice hung up.")
+			alice.wantText("ended-text", "You hung up.")
+		})
+	}
+}
+
+func TestClosingThePageHangsUp(t *testing.T) {
+	s := newFakeServer(t)
+	alice, bob := inCall(t, s)
+	eval[bool](alice, `location.reload(), true`)
+	bob.wantText("ended-text", "alice hung up.")
+	alice.wantVisible("signin")
+}
+
+func TestCallAgainKeepsTheConversation(t *testing.T) {
+	s := newFakeServer(t)
+	alice, bob := inCall(t, s)
+	alice.say("before")
+	bob.wantHeard("before")
+	bob.click("#hangup")
+	alice.wantVisible("again")
+	alice.click("#again")
+	bob.wantText("status", "Connected, direct")
+	alice.wantText("status", "Connected, direct")
+	bob.say("after")
+	alice.wantHeard("after")
+	if got := eval[int](alice, `document.querySelectorAll(".message").length`); got != 2 {
+		t.Errorf("got %d messages, want 2", got)
+	}
+}
+
+func TestSecondCallerIsToldBusy(t *testing.T) {
+	s := newFakeServer(t)
+	inCall(t, s)
+	carol := signedIn(t, s, "carol")[0]
+	carol.click(`#people [data-name="bob"]`)
+	carol.wantText("ended-text", "bob is in another call.")
+}
+
+func TestCallToSomeoneWhoIsGone(t *testing.T) {
+	s := newFakeServer(t)
+	alice := signedIn(t, s, "alice")[0]
+	alice.write("#find-name", "nobody\r")
+	alice.wantText("ended-text", "nobody is not here.")
+}
+
+// Calls that cross become one, whichever id is the lesser.
+func TestGlare(t *testing.T) {
+	for range 4 {
+		s := newFakeServer(t)
+		people := signedIn(t, s, "alice", "bob")
+		alice, bob := people[0], people[1]
+		alice.wantPerson("bob")
+		s.hold("offer")
+		alice.call(bob)
+		bob.call(alice)
+		s.release(2)
+		alice.wantText("status", "Connected, direct")
+		bob.wantText("status", "Connected, direct")
+		alice.say("one call")
+		bob.wantHeard("one call")
+	}
+}
+
+func TestCallOutlivesTheServer(t *testing.T) {
+	s := newFakeServer(t)
+	alice, bob := inCall(t, s)
+	s.drop("alice", 4000)
+	alice.wantText("banner-text", "The server is restarting. Your call goes on without it.")
+	alice.say("still here")
+	bob.wantHeard("still here")
+	alice.click("#signin-again")
+	alice.wantVisible("signin")
+	bob.wantText("ended-text", "alice hung up.")
+}
+
+func TestCloseCodesAreExplained(t *testing.T) {
+	for code, want := range map[int]string{
+		1001: "The server is restarting.",
+		4501: "You were signed out by the server’s operator.",
+		4502: "You signed in somewhere else.",
+		4999: "The connection to the server was closed.",
+	} {
+		s := newFakeServer(t)
+		alice := signedIn(t, s, "alice")[0]
+		s.drop("alice", code)
+		alice.wantText("signin-error", want)
+	}
+}
