@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sigctl/sigctl/pkg/turncred"
+	"github.com/sigctl/sigctl/pkg/user"
+	"github.com/sigctl/sigctl/signal"
+	"github.com/sigctl/sigctl/turnserver"
+)
+
+// app is the composition root: everything that one server consists of. newApp
+// opens and binds it, serve runs it, close undoes it in reverse.
+type app struct {
+	// set at construction
+	opts     *serveOptions
+	log      *slog.Logger
+	data     dataDir
+	caRoot   string // file that clients have to trust; empty: the system knows
+	store    user.Store
+	secrets  *turncred.Secrets
+	ice      *iceIssuer
+	listener net.Listener // of signaling
+	admin    net.Listener
+	signal   *signal.Server
+	relay    *turnserver.Server // nil: none
+
+	undo []func() error
+}
+
+// demoUsers are those of --demo.
+var demoUsers = map[string]string{"user1": "password1", "user2": "password2"}
+
+// newApp opens and binds all parts. On a fault nothing stays open.
+func newApp(ctx context.Context, opts *serveOptions, log *slog.Logger) (_ *app, err error) {
+	a := &app{opts: opts, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	for _, open := range []func(context.Context) error{
+		a.openData,
+		a.openStore,
+		a.openAdmin,
+		a.openRelay,
+		a.openSignal,
+	} {
+		if err := open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// serve runs all parts until ctx ends or one of them fails.
+func (a *app) serve(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.signal.Serve(ctx, a.listener) })
+	g.Go(func() error { return serveAdmin(ctx, a.admin, user.NewHandler(a.store)) })
+	if a.relay != nil {
+		g.Go(func() error { return a.relay.Serve(ctx) })
+	}
+	return g.Wait()
+}
+
+// close undoes what newApp did. Closing again does nothing.
+func (a *app) close() error {
+	var errs []error
+	for _, f := range slices.Backward(a.undo) {
+		if err := f(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	a.undo = nil
+	return errors.Join(errs...)
+}
+
+// onClose registers what close does before all that was registered earlier.
+func (a *app) onClose(f func() error) { a.undo = append(a.undo, f) }
+
+func (a *app) openData(context.Context) (err error) {
+	if a.data, err = openDataDir(a.opts.global.data); err != nil {
+		return err
+	}
+	a.secrets, err = turnSecrets("turn-secret", a.opts.turnSecret, a.data.turnSecret())
+	return err
+}
+
+func (a *app) openStore(ctx context.Context) (err error) {
+	path := a.data.users()
+	if a.opts.demo {
+		dir, err := os.MkdirTemp("", "sigctl-demo-*")
+		if err != nil {
+			return fmt.Errorf("make the demo's user store: %w", err)
+		}
+		a.onClose(func() error { return os.RemoveAll(dir) })
+		path = filepath.Join(dir, "users.db")
+	}
+	if a.store, err = a.opts.store.openForServe(ctx, path); err != nil {
+		return err
+	}
+	a.onClose(a.store.Close)
+	if a.opts.demo {
+		return addDemoUsers(ctx, a.store)
+	}
+	return nil
+}
+
+func addDemoUsers(ctx context.Context, store user.Store) error {
+	for name, password := range demoUsers {
+		u, err := user.New(name, password, user.DefaultParams)
+		if err != nil {
+			return err
+		}
+		if err := store.Add(ctx, u); err != nil {
+			return fmt.Errorf("add the demo's users: %w", err)
+		}
+	}
+	return nil
+}
+
+func (a *app) openAdmin(context.Context) (err error) {
+	if a.admin, err = listenAdmin(a.data.admin()); err != nil {
+		return err
+	}
+	a.onClose(a.admin.Close)
+	return nil
+}
+
+func (a *app) openRelay(context.Context) (err error) {
+	if a.opts.turn == "off" {
+		return nil
+	}
+	o := a.opts
+	cfg := &turnserver.Config{
+		Listen:     []string{o.turnListen},
+		Realm:      "sigctl",
+		Secrets:    a.secrets,
+		ExternalIP: o.turnExternalIP,
+		MinPort:    o.turnMinPort,
+		MaxPort:    o.turnMaxPort,
+		Logger:     a.log,
+	}
+	if o.demo {
+		if cfg.Allow, err = parsePrefixes("demo", loopback); err != nil {
+			return err
+		}
+	}
+	if a.relay, err = listenRelay("turn-", cfg); err != nil {
+		return err
+	}
+	a.onClose(a.relay.Close)
+	return nil
+}
+
+func (a *app) openSignal(context.Context) (err error) {
+	config, certificate, err := a.tls()
+	if err != nil {
+		return err
+	}
+	urls := slices.Clone(a.opts.iceServers)
+	if a.relay != nil {
+		urls = append(turnserver.URLs(a.publicHost(certificate), a.relay.Addrs()[0].Port()), urls...)
+	}
+	a.ice = newICEIssuer(urls, a.secrets)
+	if a.listener, err = net.Listen("tcp", a.opts.listen); err != nil {
+		return bindFault("listen", err)
+	}
+	a.onClose(a.listener.Close)
+	a.signal, err = signal.New(&signal.Config{
+		Users:        user.NewAuthenticator(a.store, nil),
+		TLS:          config,
+		ICEServers:   a.ice.servers,
+		AllowOrigins: a.opts.origins(),
+		Logger:       a.log,
+	})
+	return err
+}
+
+// demoOrigins are the pages that --demo lets connect.
+var demoOrigins = []string{
+	"http://localhost:*", "https://localhost:*", "http://127.0.0.1:*", "https://127.0.0.1:*",
+}
+
+func (o *serveOptions) origins() []string {
+	if o.demo {
+		return append(slices.Clone(o.allowOrigins), demoOrigins...)
+	}
+	return o.allowOrigins
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// dataDir is the directory given by --data. Its files:
+//
+//	users.db      the embedded user store
+//	ca/           the development CA; server.pem is its certificate for serve
+//	turn.secret   what signaling and relay share, unless --turn-secret is given
+//	run/          while serve runs: its admin socket
+type dataDir string
+
+func (d dataDir) users() string      { return filepath.Join(string(d), "users.db") }
+func (d dataDir) caRoot() string     { return filepath.Join(string(d), "ca", "root.pem") }
+func (d dataDir) turnSecret() string { return filepath.Join(string(d), "turn.secret") }
+func (d dataDir) admin() string      { return filepath.Join(string(d), "run", "admin.sock") }
+
+// defaultDataDir is empty where the environment names no home.
+func defaultDataDir() string {
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "sigctl")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".local", "share", "sigctl")
+}
+
+// openDataDir makes sure that the directory is there, and that nobody else can
+// write to it.
+func openDataDir(path string) (dataDir, error) {
+	if path == "" {
+		return "", usage(errors.New("there is no home directory for the data"), "name a directory with --data DIR")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", usage(fmt.Errorf("data directory: %w", err))
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return "", unusable(path, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", unusable(path, err)
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return "", usage(fmt.Errorf("data directory %s: others can write to it", path), "chmod 700 "+path)
+	}
+	if err := checkWritable(path); err != nil {
+		return "", unusable(path, err)
+	}
+	return dataDir(path), nil
+}
+
+func unusable(path string, err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	return usage(fmt.Errorf("data directory %s: %w", path, err),
+		"name a directory that you can write to with --data DIR")
+}
+
+func checkWritable(dir string) error {
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}

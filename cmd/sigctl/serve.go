@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+type serveOptions struct {
+	global *globalOptions
+
+	listen       string
+	tls          string
+	cert, key    string
+	publicHost   string
+	allowOrigins []string
+	store        storeOptions
+
+	turn           string
+	turnListen     string
+	turnExternalIP string
+	turnMinPort    uint16
+	turnMaxPort    uint16
+	turnSecret     string
+	iceServers     []string
+
+	demo bool
+}
+
+func newServe(global *globalOptions, std stdio) *cobra.Command {
+	opts := &serveOptions{global: global}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the signaling server, the page and the relay",
+		Long: `Run the signaling server, the page and the relay, until interrupted.
+
+With --demo there are two users to try things with, user1 (password1) and user2
+(password2). Otherwise add users with: sigctl user add NAME`,
+		Args:    cobra.NoArgs,
+		PreRunE: func(*cobra.Command, []string) error { return opts.check() },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), opts, std) },
+	}
+	opts.flags(cmd.Flags())
+	return cmd
+}
+
+func (o *serveOptions) flags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.BoolVar(&o.demo, "demo", false, "users user1/password1 and user2/password2, loopback relaying: for trying, never for use")
+	f.StringVar(&o.listen, "listen", ":9090", "`address` of HTTPS and WebSocket")
+	f.StringVar(&o.tls, "tls", "auto", "auto: a certificate of the development CA unless --cert is given; or off")
+	f.StringVar(&o.cert, "cert", "", "PEM `file` with the certificate chain")
+	f.StringVar(&o.key, "key", "", "PEM `file` with the certificate's key")
+	f.StringVar(&o.publicHost, "public-host", "", "`name` or address by which others reach this machine (default: of --cert, or this host's address)")
+	f.StringSliceVar(&o.allowOrigins, "allow-origin", nil, "`origin` of another page that may connect, e.g. https://example.com (repeatable)")
+	o.store.flags(f)
+	f.StringVar(&o.turn, "turn", "on", "the relay: on or off")
+	f.StringVar(&o.turnListen, "turn-listen", ":3478", "`address` of the relay, UDP")
+	f.StringVar(&o.turnExternalIP, "turn-external-ip", "", "the relay's `address` behind NAT, [PUBLIC/]LOCAL")
+	f.Uint16Var(&o.turnMinPort, "turn-min-port", 49152, "lowest `port` of relayed addresses")
+	f.Uint16Var(&o.turnMaxPort, "turn-max-port", 65535, "highest `port` of relayed addresses")
+	f.StringVar(&o.turnSecret, "turn-secret", "", "`SRC` of the secret shared with relays: file:PATH or env:NAME (default: one kept in --data)")
+	f.StringSliceVar(&o.iceServers, "ice-server", nil, "`URL` of another STUN or TURN server that knows the secret (repeatable)")
+}
+
+// check returns all faults of the values, without opening anything.
+func (o *serveOptions) check() error {
+	var faults []error
+	add := func(wrong bool, flag, problem string, hints ...string) {
+		if wrong {
+			faults = append(faults, badFlag(flag, problem, hints...))
+		}
+	}
+	add(!isListenAddress(o.listen), "listen", fmt.Sprintf("%q is not an address", o.listen), "for example :9090 or 127.0.0.1:9090")
+	add(o.tls != "auto" && o.tls != "off", "tls", fmt.Sprintf("%q is neither auto nor off", o.tls))
+	add(o.tls == "off" && o.cert != "", "cert", "does not go with --tls off", "leave one of them out")
+	add((o.cert == "") != (o.key == ""), "cert", "certificate and key come together", "give --cert FILE and --key FILE; both may be one file")
+	add(!isHost(o.publicHost), "public-host", fmt.Sprintf("%q is not a host name or address", o.publicHost), "it has no scheme and no port: example.com")
+	for _, origin := range o.allowOrigins {
+		add(!isOrigin(origin), "allow-origin", fmt.Sprintf("%q is not an origin", origin), "for example https://example.com or http://localhost:*")
+	}
+	add(o.turn != "on" && o.turn != "off", "turn", fmt.Sprintf("%q is neither on nor off", o.turn))
+	add(!isListenAddress(o.turnListen), "turn-listen", fmt.Sprintf("%q is not an address", o.turnListen), "for example :3478 or 192.0.2.1:3478")
+	add(o.turnMinPort == 0 || o.turnMinPort > o.turnMaxPort, "turn-min-port",
+		fmt.Sprintf("%d to %d is no range of ports", o.turnMinPort, o.turnMaxPort))
+	for _, u := range o.iceServers {
+		if err := checkICEURL(u); err != nil {
+			add(true, "ice-server", err.Error(), "for example stun:stun.example.com:3478 or turn:turn.example.com:3478")
+		}
+	}
+	if o.turnSecret != "" {
+		_, err := turnSecrets("turn-secret", o.turnSecret, "")
+		faults = append(faults, err)
+	}
+	add(o.demo && o.store.redis != "", "demo", "has users of its own, and does not go with --redis", "leave one of them out")
+	return errors.Join(append(faults, checkExternalIP("turn-external-ip", o.turnExternalIP), o.store.check())...)
+}
+
+// isListenAddress reports whether s is [HOST]:PORT.
+func isListenAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = net.LookupPort("tcp", port)
+	return err == nil
+}
+
+// isHost reports whether s is a host name or address, or empty.
+func isHost(s string) bool {
+	return s == "" || net.ParseIP(s) != nil || !strings.ContainsAny(s, ":/ @[]?#%")
+}
+
+// isOrigin reports whether s is scheme://host[:port]; the port may be *.
+func isOrigin(s string) bool {
+	u, err := url.Parse(strings.TrimSuffix(s, ":*"))
+	return err == nil && u.Host != "" && slices.Contains([]string{"http", "https"}, u.Scheme) &&
+		u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
+}
+
+func runServe(ctx context.Context, opts *serveOptions, std stdio) (err error) {
+	log := slog.New(slog.NewTextHandler(std.err, nil))
+	opts.warn(log)
+	a, err := newApp(ctx, opts, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.close()) }()
+	a.announce(std.err)
+	if err := a.serve(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(std.err, "Stopped.")
+	return nil
+}
+
+// warn says loudly what weakens security.
+func (o *serveOptions) warn(log *slog.Logger) {
+	if o.demo {
+		log.Warn("--demo: anyone who reaches this server can sign in as user1 (password1) or user2 (password2)")
+		log.Warn("--demo: the relay forwards to loopback addresses of this machine")
+		log.Warn("--demo: pages of localhost, on any port, may connect")
+	}
+	if o.tls == "off" {
+		log.Warn("--tls off: passwords and messages of signaling can be read on the way")
+	}
+	if o.store.redisPlaintext {
+		log.Warn("--redis-plaintext: passwords that are in Redis in plain text are accepted, and hashed at the first login")
+	}
+}
+
+// announce says where the server is, and what to type next.
+func (a *app) announce(w io.Writer) {
+	fmt.Fprintln(w, "sigctl is serving.")
+	line := func(name, value string) { fmt.Fprintf(w, "  %-7s %s\n", name, value) }
+	line("page", a.pageURL())
+	line("signal", a.signalURL())
+	for _, s := range a.ice.stun {
+		line("ICE", s)
+	}
+	for _, s := range a.ice.turn {
+		line("ICE", s)
+	}
+	if a.caRoot != "" {
+		line("CA", a.caRoot)
+	}
+	fmt.Fprintln(w, "Next, in two other terminals:")
+	server := ""
+	if u := a.signalURL(); u != defaultServer {
+		server = " --server " + u
+	}
+	if a.opts.demo {
+		fmt.Fprintf(w, "  SIGCTL_PASSWORD=password1 sigctl chat%s --user user1\n", server)
+		fmt.Fprintf(w, "  SIGCTL_PASSWORD=password2 sigctl chat%s --user user2 --call user1\n", server)
+		return
+	}
+	fmt.Fprintln(w, "  sigctl user add NAME")
+	fmt.Fprintf(w, "  sigctl chat%s --user NAME\n", server)
+}
