@@ -1,0 +1,127 @@
+package turnserver
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v3"
+
+	"github.com/sigctl/sigctl/pkg/turncred"
+)
+
+func TestCredentials(t *testing.T) {
+	ts := newTestServer(t, nil)
+	second, err := turncred.NewSecrets(turncred.Secret{Key: bytes.Repeat([]byte("2"), turncred.MinKey)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := ts.secrets.Issue("alice", time.Minute, ts.clock.now())
+	plain := second.Issue("alice", time.Minute, ts.clock.now())
+	expired := ts.secrets.Issue("alice", -time.Second, ts.clock.now())
+	tests := []struct {
+		name, username, password, realm string
+		ok                              bool
+	}{
+		{"issued", good.Username, good.Password, testRealm, true},
+		{"without key id, of the second secret", plain.Username, plain.Password, testRealm, true},
+		{"static", "static", "password", testRealm, true},
+		{"expired", expired.Username, expired.Password, testRealm, false},
+		{"wrong password", good.Username, "wrong", testRealm, false},
+		{"empty password", good.Username, "", testRealm, false},
+		{"another's name", strings.Replace(good.Username, "alice", "bob", 1), good.Password, testRealm, false},
+		{"later expiry", "9" + good.Username[1:], good.Password, testRealm, false},
+		{"key id of the other secret", strings.Replace(good.Username, "k1", "k2", 1), good.Password, testRealm, false},
+		{"static, wrong password", "static", "wrong", testRealm, false},
+		{"unknown", "mallory", "password", testRealm, false},
+		{"another realm", good.Username, good.Password, "other.com", false},
+	}
+	for _, tt := range tests {
+		c := ts.client("alice")
+		c.username, c.password, c.realm = tt.username, tt.password, tt.realm
+		if got := errorCode(c.request(stun.MethodAllocate, requestedUDP)) == 0; got != tt.ok {
+			t.Errorf("%s: allocated %v, want %v", tt.name, got, tt.ok)
+		}
+	}
+	if got := ts.Stats(); got.AllocationsCreated != 3 || got.AuthFailures != 9 {
+		t.Errorf("stats: got %+v, want 3 allocations and 9 failures", got)
+	}
+}
+
+// An allocation outlives its credential and the secret that signed it; nothing new is opened with either.
+func TestAllocationOutlivesCredential(t *testing.T) {
+	ts := newTestServer(t, withAllow(t, "127.0.0.2/32"))
+	c, p := ts.allocated("alice"), newPeer(t, "127.0.0.2")
+	ts.clock.advance(time.Hour)
+	if err := ts.secrets.Replace(turncred.Secret{ID: "new", Key: bytes.Repeat([]byte("n"), turncred.MinKey)}); err != nil {
+		t.Fatal(err)
+	}
+	c.wantOK(stun.MethodRefresh, c.request(stun.MethodRefresh, lifetime(600)))
+	c.wantOK(stun.MethodCreatePermission, c.permit(p.addr))
+	c.send(p.addr, "still here")
+	p.wantText(c.relayed, "still here")
+
+	again := ts.client("alice")
+	again.username, again.password = c.username, c.password
+	if code := errorCode(again.request(stun.MethodAllocate, requestedUDP)); code == 0 {
+		t.Errorf("a new allocation with the expired credential: got success")
+	}
+	c.username, c.password = "static", "password"
+	if code := errorCode(c.permit(p.addr)); code == 0 {
+		t.Errorf("another user's credential works on alice's allocation")
+	}
+}
+
+func TestQuotas(t *testing.T) {
+	ts := newTestServer(t, func(cfg *Config) { cfg.UserQuota, cfg.MaxAllocations = 2, 3 })
+	first := ts.allocated("alice")
+	ts.clock.advance(time.Second) // the same user under another name
+	ts.allocated("alice")
+	third := ts.client("alice")
+	want := func(c *client, code int) {
+		t.Helper()
+		if got := errorCode(c.request(stun.MethodAllocate, requestedUDP)); got != code {
+			t.Errorf("Allocate of %s: got %d, want %d", c.name, got, code)
+		}
+	}
+	want(third, 486)
+	bob, carol := ts.client("bob"), ts.client("carol")
+	want(bob, 0)
+	want(carol, 486)
+	first.wantOK(stun.MethodRefresh, first.request(stun.MethodRefresh, lifetime(0)))
+	want(third, 0)
+	if got := ts.Stats(); got.Allocations != 3 || got.QuotaRefusals != 2 {
+		t.Errorf("stats: got %+v, want 3 allocations and 2 refusals", got)
+	}
+}
+
+// A client that refreshes for ever still ends.
+func TestMaxLifetime(t *testing.T) {
+	ts := newTestServer(t, func(cfg *Config) { cfg.MaxLifetime = time.Nanosecond })
+	ts.allocated("alice")
+	ts.readers.Wait()
+	if got := ts.Stats().Allocations; got != 0 {
+		t.Errorf("allocations: got %d, want none", got)
+	}
+}
+
+// A log names users, never what proves them.
+func TestNothingSecretIsLogged(t *testing.T) {
+	var log strings.Builder
+	ts := newTestServer(t, func(cfg *Config) { cfg.Logger = debugLogger(&log) })
+	c := ts.allocated("alice")
+	bad := ts.client("mallory")
+	bad.password = "guess"
+	bad.request(stun.MethodAllocate, requestedUDP)
+	ts.Close()
+	if !strings.Contains(log.String(), "user=alice") || !strings.Contains(log.String(), fmt.Sprint("client=", c.conn.LocalAddr())) {
+		t.Errorf("the log does not name user and client:\n%s", log.String())
+	}
+	for _, secret := range []string{c.password, "guess", strings.Repeat("1", turncred.MinKey)} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("the log contains %q:\n%s", secret, log.String())
+		}
+	}
+}

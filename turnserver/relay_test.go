@@ -1,0 +1,150 @@
+package turnserver
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/pion/stun/v3"
+)
+
+func withAllow(t testing.TB, cidrs string) func(*Config) {
+	return func(cfg *Config) { cfg.Allow = allow(t, cidrs) }
+}
+
+func TestBinding(t *testing.T) {
+	ts := newTestServer(t, nil)
+	c := ts.client("alice")
+	var mapped stun.XORMappedAddress
+	response := c.roundTrip(stun.MustBuild(stun.TransactionID, stun.BindingRequest))
+	if err := mapped.GetFrom(response); err != nil || mapped.String() != c.conn.LocalAddr().String() {
+		t.Errorf("mapped address: got %v, %v, want %v", mapped, err, c.conn.LocalAddr())
+	}
+}
+
+func TestIndicationsAndChannels(t *testing.T) {
+	ts := newTestServer(t, withAllow(t, "127.0.0.2/32"))
+	c, p := ts.allocated("alice"), newPeer(t, "127.0.0.2")
+	if ip := c.relayed.Addr(); ip != netip.MustParseAddr("127.0.0.1") || c.relayed.Port() < DefaultMinPort {
+		t.Errorf("relayed address: got %v, want one at 127.0.0.1 in the default range", c.relayed)
+	}
+	c.wantOK(stun.MethodCreatePermission, c.permit(p.addr))
+	c.send(p.addr, "one")
+	p.wantText(c.relayed, "one")
+	p.send(c.relayed, "two")
+	c.wantText(packet{from: p.addr, text: "two"})
+
+	c.wantOK(stun.MethodChannelBind, c.bindChannel(0x4000, p.addr))
+	c.sendChannel(0x4000, "three")
+	p.wantText(c.relayed, "three")
+	p.send(c.relayed, "four")
+	c.wantText(packet{channel: 0x4000, text: "four"})
+	long := strings.Repeat("x", 60_000)
+	c.sendChannel(0x4000, long)
+	p.wantText(c.relayed, long)
+
+	got := ts.Stats()
+	want := Stats{Allocations: 1, AllocationsCreated: 1, PacketsToPeers: 3, BytesToPeers: 8 + 60_000, PacketsFromPeers: 2, BytesFromPeers: 7}
+	if got != want {
+		t.Errorf("stats: got %+v, want %+v", got, want)
+	}
+}
+
+// Nothing passes without a permission, in either direction, though the policy would allow the peer.
+func TestPermissionIsNeeded(t *testing.T) {
+	ts := newTestServer(t, withAllow(t, "127.0.0.0/8"))
+	c, stranger, friend := ts.allocated("alice"), newPeer(t, "127.0.0.2"), newPeer(t, "127.0.0.3")
+	c.wantOK(stun.MethodCreatePermission, c.permit(friend.addr))
+	c.send(stranger.addr, "unwanted")
+	c.send(friend.addr, "hello")
+	friend.wantText(c.relayed, "hello")
+	friend.send(stranger.addr, "marker")
+	stranger.wantText(friend.addr, "marker")
+	stranger.send(c.relayed, "unwanted")
+	friend.send(c.relayed, "marker")
+	c.wantText(packet{from: friend.addr, text: "marker"})
+}
+
+// Two allocations of one server reach each other, though their addresses are on the deny list, and in each form.
+func TestRelayToRelay(t *testing.T) {
+	local, public := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("198.51.100.9")
+	tests := []struct {
+		name, external string
+		use            netip.Addr
+	}{
+		{"without NAT", "", local},
+		{"public form", "198.51.100.9/127.0.0.1", public},
+		{"local form", "198.51.100.9/127.0.0.1", local},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ts := newTestServer(t, func(cfg *Config) {
+				cfg.ExternalIP, cfg.Deny = tt.external, allow(t, "127.0.0.0/8 198.51.100.0/24")
+			})
+			a, b := ts.allocated("alice"), ts.allocated("bob")
+			if tt.external != "" && a.relayed.Addr() != public {
+				t.Errorf("relayed address: got %v, want it at %v", a.relayed, public)
+			}
+			aAddr, bAddr := netip.AddrPortFrom(tt.use, a.relayed.Port()), netip.AddrPortFrom(tt.use, b.relayed.Port())
+			a.wantOK(stun.MethodCreatePermission, a.permit(bAddr))
+			b.wantOK(stun.MethodChannelBind, b.bindChannel(0x4001, aAddr))
+			b.sendChannel(0x4001, "one")
+			a.wantText(packet{from: bAddr, text: "one"})
+			a.send(bAddr, "two")
+			b.wantText(packet{channel: 0x4001, text: "two"})
+		})
+	}
+}
+
+// The target's permission for the source is needed, too.
+func TestRelayToRelayNeedsBothPermissions(t *testing.T) {
+	ts := newTestServer(t, withAllow(t, "127.0.0.2/32"))
+	a, b, friend := ts.allocated("alice"), ts.allocated("bob"), newPeer(t, "127.0.0.2")
+	b.wantOK(stun.MethodCreatePermission, b.permit(friend.addr))
+	a.wantOK(stun.MethodCreatePermission, a.permit(b.relayed))
+	a.send(b.relayed, "unwanted")
+	a.wantOK(stun.MethodRefresh, a.request(stun.MethodRefresh, lifetime(600))) // the indication was handled before
+	friend.send(b.relayed, "marker")
+	b.wantText(packet{from: friend.addr, text: "marker"})
+}
+
+// A permission for the own relay address is granted, but reaches live allocations alone: not what else is at that
+// address of this machine.
+func TestOtherPortsOfTheRelayAddress(t *testing.T) {
+	ts := newTestServer(t, withAllow(t, "127.0.0.2/32"))
+	c, service, friend := ts.allocated("alice"), newPeer(t, "127.0.0.1"), newPeer(t, "127.0.0.2")
+	c.wantOK(stun.MethodCreatePermission, c.permit(service.addr, friend.addr))
+	c.wantOK(stun.MethodChannelBind, c.bindChannel(0x4000, service.addr))
+	c.send(service.addr, "unwanted")
+	c.sendChannel(0x4000, "unwanted")
+	c.send(ts.Addrs()[0], "to the listener")
+	c.send(friend.addr, "sent after them")
+	friend.wantText(c.relayed, "sent after them")
+	friend.send(service.addr, "marker")
+	service.wantText(friend.addr, "marker")
+
+	service.send(c.relayed, "unwanted")
+	friend.send(c.relayed, "marker")
+	c.wantText(packet{from: friend.addr, text: "marker"})
+	if got := ts.Stats().PacketsDenied; got != 4 {
+		t.Errorf("denied packets: got %d, want 4", got)
+	}
+}
+
+// What the library would cut is dropped, from peers and from relays.
+func TestLongDatagramsAreNotCut(t *testing.T) {
+	ts := newTestServer(t, withAllow(t, "127.0.0.2/32"))
+	a, b, p := ts.allocated("alice"), ts.allocated("bob"), newPeer(t, "127.0.0.2")
+	a.wantOK(stun.MethodCreatePermission, a.permit(p.addr, b.relayed))
+	b.wantOK(stun.MethodCreatePermission, b.permit(a.relayed))
+	fits, long := strings.Repeat("x", maxDatagram), strings.Repeat("x", maxDatagram+1)
+	p.send(a.relayed, long)
+	p.send(a.relayed, fits)
+	a.wantText(packet{from: p.addr, text: fits})
+	b.send(a.relayed, long)
+	b.send(a.relayed, fits)
+	a.wantText(packet{from: b.relayed, text: fits})
+	if got := ts.Stats().PacketsDropped; got != 2 {
+		t.Errorf("dropped packets: got %d, want 2", got)
+	}
+}

@@ -1,0 +1,190 @@
+package turnserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/pion/stun/v3"
+)
+
+func debugLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// One start names all that is wrong.
+func TestConfigFaults(t *testing.T) {
+	_, err := Listen(&Config{
+		MinPort: 5, MaxPort: 4, ExternalIP: "nat.example.com", Users: map[string]string{"": "x"}, UserQuota: -1,
+		Allow: []netip.Prefix{{}},
+	})
+	for _, want := range []string{"listen: ", "realm ", "user \"\"", "relay ports: 5 is above 4", "external IP", "peer list", "negative"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("listen: got %v, want it to say %q", err, want)
+		}
+	}
+	cfg := testConfig(t)
+	cfg.Secrets, cfg.Users = nil, nil
+	if _, err := Listen(cfg); err == nil || !strings.Contains(err.Error(), "no credentials") {
+		t.Errorf("listen without credentials: got %v", err)
+	}
+}
+
+func TestListenFaults(t *testing.T) {
+	taken := newPeer(t, "127.0.0.1")
+	free := newPeer(t, "127.0.0.1")
+	free.Close()
+	tests := []struct {
+		name   string
+		change func(*Config)
+		want   string
+	}{
+		{"taken port", func(cfg *Config) { cfg.Listen = []string{free.addr.String(), taken.addr.String()} }, "address already in use"},
+		{"no port", func(cfg *Config) { cfg.Listen = []string{"127.0.0.1"} }, "missing port"},
+		{"IPv6", func(cfg *Config) { cfg.Listen = []string{"[::1]:0"} }, "IPv4 only"},
+		{"another machine's address", func(cfg *Config) { cfg.Listen = []string{"198.51.100.1:0"} }, "cannot assign"},
+		{"external IP of another machine", func(cfg *Config) { cfg.ExternalIP = "198.51.100.1" }, "PUBLIC/LOCAL"},
+	}
+	for _, tt := range tests {
+		cfg := testConfig(t)
+		tt.change(cfg)
+		if _, err := Listen(cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
+	}
+	again, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(free.addr))
+	if err != nil {
+		t.Fatalf("a listener is left open: %v", err)
+	}
+	again.Close()
+}
+
+// A wildcard is a socket per address, all with one port, and each answers from where it was asked.
+func TestWildcard(t *testing.T) {
+	ts := newTestServer(t, func(cfg *Config) { cfg.Listen = []string{":0"} })
+	ips, err := hostIPs()
+	if err != nil || len(ts.Addrs()) != len(ips) {
+		t.Fatalf("addresses: got %v, want one per address of %v, %v", ts.Addrs(), ips, err)
+	}
+	for _, at := range ts.Addrs() {
+		if at.Port() != ts.Addrs()[0].Port() {
+			t.Errorf("address %v: want the port of %v", at, ts.Addrs()[0])
+		}
+		c := ts.clientAt("alice", at) // connected: it receives answers from at alone
+		c.allocate()
+		if c.relayed.Addr() != at.Addr() {
+			t.Errorf("client of %v: relayed at %v", at, c.relayed)
+		}
+	}
+}
+
+func TestPortRange(t *testing.T) {
+	low := newPeer(t, "127.0.0.1").addr.Port() // taken by another program
+	if low > 65000 {
+		t.Fatalf("port %d leaves no room for the test", low)
+	}
+	ts := newTestServer(t, func(cfg *Config) { cfg.MinPort, cfg.MaxPort = low, low+4 })
+	seen := map[uint16]bool{}
+	for {
+		c := ts.client("alice")
+		response := c.request(stun.MethodAllocate, requestedUDP)
+		if code := errorCode(response); code != 0 {
+			if code != 508 || len(seen) == 0 {
+				t.Errorf("Allocate after %d ports: got %d, want 508 once the range is used up", len(seen), code)
+			}
+			break
+		}
+		port := c.relayed.Port()
+		if port <= low || port > low+4 || seen[port] {
+			t.Errorf("relayed port %d: want a new one above %d and up to %d", port, low, low+4)
+		}
+		seen[port] = true
+	}
+}
+
+// Close ends everything, at once and as often as it is called. (That no goroutine is left is for TestMain.)
+func TestClose(t *testing.T) {
+	s, err := Listen(testConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(context.Background()) }()
+	ts := &testServer{s, t, s.Secrets, &clock{t: s.auth.now()}}
+	relayed := []netip.AddrPort{s.Addrs()[0]}
+	for i := range 5 {
+		relayed = append(relayed, ts.allocated(fmt.Sprint("user", i)).relayed)
+	}
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+	if err := <-served; err != nil {
+		t.Errorf("serve: got %v, want nil after Close", err)
+	}
+	if got := s.Stats().Allocations; got != 0 {
+		t.Errorf("allocations: got %d, want none", got)
+	}
+	for _, at := range relayed {
+		socket, err := bind(at)
+		if err != nil {
+			t.Errorf("socket left open: %v", err)
+			continue
+		}
+		socket.Close()
+	}
+	if err := s.Serve(context.Background()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("serve after close: got %v, want %v", err, net.ErrClosed)
+	}
+}
+
+func TestCloseBeforeServe(t *testing.T) {
+	s, err := Listen(testConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+}
+
+func TestServeEndsWithContext(t *testing.T) {
+	s, err := Listen(testConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Serve(ctx); err != nil {
+		t.Errorf("serve: got %v, want nil", err)
+	}
+}
+
+func TestURLs(t *testing.T) {
+	tests := []struct{ host, want string }{
+		{"example.com", "[stun:example.com:3478 turn:example.com:3478?transport=udp]"},
+		{"2001:db8::1", "[stun:[2001:db8::1]:3478 turn:[2001:db8::1]:3478?transport=udp]"},
+	}
+	for _, tt := range tests {
+		if got := fmt.Sprint(URLs(tt.host, 3478)); got != tt.want {
+			t.Errorf("URLs of %s: got %s, want %s", tt.host, got, tt.want)
+		}
+	}
+}
+
+// Strangers' packets of any shape leave the relay working.
+func TestGarbage(t *testing.T) {
+	ts := newTestServer(t, nil)
+	c := ts.allocated("alice")
+	for _, raw := range [][]byte{{0}, {0x40, 0, 0xff, 0xff}, {0xff}, make([]byte, 20), make([]byte, 60_000), []byte("GET / HTTP/1.1\r\n\r\n"),
+		stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication)).Raw,
+		{0, 3, 0xff, 0xec, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}} {
+		c.write(raw)
+	}
+	c.wantOK(stun.MethodRefresh, c.request(stun.MethodRefresh, lifetime(600)))
+}
