@@ -43,6 +43,7 @@ func TestIndicationsAndChannels(t *testing.T) {
 	c.sendChannel(0x4000, long)
 	p.wantText(c.relayed, long)
 
+	c.wantOK(stun.MethodRefresh, c.request(stun.MethodRefresh, lifetime(600))) // all before it was counted
 	got := ts.Stats()
 	want := Stats{Allocations: 1, AllocationsCreated: 1, PacketsToPeers: 3, BytesToPeers: 8 + 60_000, PacketsFromPeers: 2, BytesFromPeers: 7}
 	if got != want {
