@@ -5,9 +5,11 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/sigctl/sigctl/pkg/user"
@@ -148,4 +150,26 @@ func TestServerGoesAndComes(t *testing.T) {
 		t.Fatal(err)
 	}
 	usertest.Want(t, store, alice)
+}
+
+// TestAddIsNotRepeated: where the answer got lost, a second try would report
+// that the user exists.
+func TestAddIsNotRepeated(t *testing.T) {
+	m := miniredis.RunT(t)
+	store := newTestServer(t, m.Addr()).open(t, nil)
+	var scripts atomic.Int32
+	m.Server().SetPreHook(func(c *server.Peer, command string, _ ...string) bool {
+		if command == "EVALSHA" {
+			scripts.Add(1)
+			c.Close()
+			return true
+		}
+		return false
+	})
+	if err := store.Add(t.Context(), usertest.NewUser(t, "alice")); err == nil || errors.Is(err, user.ErrExists) {
+		t.Errorf("Add without an answer: %v, want an error of the connection", err)
+	}
+	if got := scripts.Load(); got != 1 {
+		t.Errorf("Redis was asked %d times, want once", got)
+	}
 }

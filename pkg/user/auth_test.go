@@ -171,32 +171,24 @@ func TestAuthenticateBounds(t *testing.T) {
 
 // TestAuthenticateCanceled: who gives up waiting makes room.
 func TestAuthenticateCanceled(t *testing.T) {
-	s := newBolt(t)
-	add(t, s, "alice", "secret", MinimalParams)
-	a := NewAuthenticator(s, &AuthOptions{Params: MinimalParams, Concurrency: 1, Waiting: 1})
-	release := make(chan struct{})
-	entered := make(chan struct{})
-	a.derive = func(password string, d digest) []byte {
-		close(entered)
-		<-release
-		return derive(password, d)
-	}
-	first := make(chan error, 1)
-	go func() { first <- a.Authenticate(context.Background(), "alice", "secret") }()
-	<-entered
-	for range 3 { // more than may wait
-		ctx, cancel := context.WithCancel(t.Context())
-		second := make(chan error, 1)
-		go func() { second <- a.Authenticate(ctx, "alice", "secret") }()
-		cancel()
-		if err := <-second; !errors.Is(err, context.Canceled) {
-			t.Errorf("canceled login: %v, want %v", err, context.Canceled)
+	synctest.Test(t, func(t *testing.T) {
+		a := NewAuthenticator(newBolt(t), &AuthOptions{Params: MinimalParams, Concurrency: 1, Waiting: 1})
+		a.turns <- struct{}{} // somebody else's
+		for range 3 {         // more than may wait
+			ctx, cancel := context.WithCancel(t.Context())
+			result := make(chan error)
+			go func() { result <- a.Authenticate(ctx, "alice", "secret") }()
+			synctest.Wait()
+			cancel()
+			if err := <-result; !errors.Is(err, context.Canceled) {
+				t.Errorf("canceled login: %v, want %v", err, context.Canceled)
+			}
 		}
-	}
-	close(release)
-	if err := <-first; err != nil {
-		t.Errorf("the login that ran: %v, want no error", err)
-	}
+		<-a.turns
+		if err := a.Authenticate(t.Context(), "alice", "secret"); err != ErrBadCredentials {
+			t.Errorf("the next login: %v, want %v", err, ErrBadCredentials)
+		}
+	})
 }
 
 func TestNewAuthenticatorPanics(t *testing.T) {

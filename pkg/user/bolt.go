@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -59,24 +58,15 @@ func isPathError(err error) bool {
 	return ok
 }
 
-// prepare makes the file private and, with its directory entry, durable.
+// prepare makes the file private, whoever made it, and ready.
 func prepare(db *bbolt.DB) error {
 	if err := os.Chmod(db.Path(), 0o600); err != nil {
 		return err
 	}
-	err := db.Update(func(tx *bbolt.Tx) error {
+	return db.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(usersBucket)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(db.Path()))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
 
 // Add implements Store.

@@ -38,7 +38,7 @@ type Params struct {
 }
 
 // DefaultParams is OWASP's second recommendation for argon2id: 19 MiB, two
-// passes, one lane; about 20 ms of one core.
+// passes, one lane; some 20 to 30 ms of one core.
 var DefaultParams = Params{Memory: 19 * 1024, Time: 2, Threads: 1}
 
 // MinimalParams is the least that argon2id allows: 8 KiB, one pass, some

@@ -167,7 +167,7 @@ func (e remoteError) Unwrap() error { return e.kind }
 func readError(resp *http.Response) error {
 	var answer adminError
 	err := json.NewDecoder(io.LimitReader(resp.Body, maxAdminAnswer)).Decode(&answer)
-	if err != nil {
+	if err != nil || answer.Message == "" {
 		return fmt.Errorf("unexpected answer %s", resp.Status)
 	}
 	for _, e := range adminErrors {
@@ -175,5 +175,5 @@ func readError(resp *http.Response) error {
 			return remoteError{answer.Message, e.err}
 		}
 	}
-	return errors.New(answer.Message)
+	return fmt.Errorf("the server failed: %s", answer.Message)
 }
