@@ -1,0 +1,199 @@
+package peer
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+// Client is a signed-in peer. Its methods may be called from any goroutine.
+type Client struct {
+	// set at construction
+	cfg     Config
+	log     *slog.Logger
+	socket  *socket
+	cert    webrtc.Certificate // of all its calls
+	buffers *grantedBuffers
+	ice     iceList
+	replies replies
+
+	ctx       context.Context // ends, with the reason, when the signaling connection does
+	end       context.CancelCauseFunc
+	reader    sync.WaitGroup
+	running   sync.WaitGroup // calls
+	closeOnce sync.Once
+
+	mu    sync.Mutex // guards calls and what each Call says is guarded by it
+	calls callTable
+}
+
+// Dial connects to the signaling server at url, wss://host:port (ws:// without
+// TLS, for tests and behind a proxy), and signs in. A refused sign-in is an
+// [ErrAuth] that wraps a [ServerError]. ctx bounds Dial alone; without a deadline
+// it takes 15 s at most.
+func Dial(ctx context.Context, url string, config *Config) (*Client, error) {
+	cfg, target, err := config.withDefaults(url)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make DTLS key: %w", err)
+	}
+	cert, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return nil, fmt.Errorf("make DTLS certificate: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	s, err := dialSocket(ctx, target, &cfg)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := login(ctx, s, &cfg)
+	if err != nil {
+		s.conn.Close()
+		return nil, err
+	}
+	return newClient(cfg, s, *cert, reply), nil
+}
+
+func newClient(cfg Config, s *socket, cert webrtc.Certificate, reply protocol.LoginReply) *Client {
+	c := &Client{
+		cfg:     cfg,
+		log:     cfg.Logger,
+		socket:  s,
+		cert:    cert,
+		buffers: &grantedBuffers{log: cfg.Logger},
+		calls:   newCallTable(),
+	}
+	c.ice.set(reply.ICEServers, reply.ICEExpires)
+	c.ctx, c.end = context.WithCancelCause(context.Background())
+	c.reader.Go(c.readLoop)
+	return c
+}
+
+// login waits for the server's hello, signs in and returns the server's answer.
+func login(ctx context.Context, s *socket, cfg *Config) (protocol.LoginReply, error) {
+	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
+	defer stop()
+	sent := false
+	for {
+		ev, err := s.receive()
+		if err != nil {
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			return protocol.LoginReply{}, fmt.Errorf("sign in: %w", err)
+		}
+		switch m := ev.Message.(type) {
+		case protocol.Hello:
+			if sent {
+				continue
+			}
+			sent = true
+			if err := s.send("login", protocol.Login{Name: cfg.User, Password: cfg.Password}); err != nil {
+				return protocol.LoginReply{}, fmt.Errorf("sign in: %w", err)
+			}
+		case protocol.LoginReply:
+			if !m.Success {
+				return m, fmt.Errorf("%w: %w", ErrAuth, &ServerError{m.Code, m.Message, m.RetryAfter})
+			}
+			return m, nil
+		case protocol.Error:
+			return protocol.LoginReply{}, fmt.Errorf("%w: %w", ErrAuth, serverError(m))
+		}
+	}
+}
+
+// User returns the name that the client signed in under.
+func (c *Client) User() string { return c.cfg.User }
+
+// Done is closed when the signaling connection has ended. Calls with an open path
+// go on; new ones cannot be made.
+func (c *Client) Done() <-chan struct{} { return c.ctx.Done() }
+
+// Err returns nil before Done is closed, then why: [ErrClosed] or an [ErrLost].
+func (c *Client) Err() error { return context.Cause(c.ctx) }
+
+// Close hangs up all calls, signs out and waits until nothing of the client is
+// left. It always returns nil, and may be called again.
+func (c *Client) Close() error {
+	c.closeOnce.Do(func() {
+		for _, call := range c.allCalls(true) {
+			call.stop(hungUp)
+		}
+		c.running.Wait()
+		c.end(ErrClosed)
+		c.socket.goodbye()
+	})
+	c.reader.Wait()
+	return nil
+}
+
+// readLoop takes what the server sends until the connection ends.
+func (c *Client) readLoop() {
+	defer c.socket.conn.Close()
+	for {
+		ev, err := c.socket.receive()
+		if err != nil {
+			c.end(err)
+			c.log.Debug("signaling ended", "reason", context.Cause(c.ctx))
+			for _, call := range c.allCalls(false) {
+				call.signalingLost(err)
+			}
+			return
+		}
+		c.dispatch(ev)
+	}
+}
+
+func (c *Client) dispatch(ev protocol.Event) {
+	if c.replies.deliver(ev) {
+		return
+	}
+	switch m := ev.Message.(type) {
+	case protocol.Offer:
+		c.takeOffer(m)
+	case protocol.Answer:
+		c.takeAnswer(m)
+	case protocol.Leave:
+		c.takeLeave(m)
+	case protocol.Forwarded:
+		if call := c.findCall(m.Party()); call != nil {
+			call.deliver(m)
+		}
+	case protocol.Error:
+		if call := c.findRef(ev.Ref); call != nil {
+			call.post(func() { call.refused(m) })
+		} else {
+			c.log.Info("the server refused a message", "code", m.Code, "text", printable(m.Message))
+		}
+	case protocol.Joined:
+		c.cfg.OnPresence(m.Name, true)
+	case protocol.Left:
+		c.cfg.OnPresence(m.Name, false)
+	}
+}
+
+// Peers returns who else is in the room, by name; the server lists 500 at most.
+// From then on Config.OnPresence is told who comes and goes.
+func (c *Client) Peers(ctx context.Context) ([]string, error) {
+	reply, err := request[protocol.PeerList](ctx, c, protocol.Peers{})
+	if err != nil {
+		return nil, fmt.Errorf("list peers: %w", err)
+	}
+	names := make([]string, len(reply.Peers))
+	for i, p := range reply.Peers {
+		names[i] = p.Name
+	}
+	return names, nil
+}

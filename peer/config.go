@@ -1,0 +1,110 @@
+package peer
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+
+	"github.com/pion/transport/v4"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+// Config says who the peer is and how it connects. User is required; everything
+// else has a default. A Config is copied by [Dial] and may be reused.
+type Config struct {
+	// User and Password sign in. 1 to 64 of letters, digits and ". _ @ + -".
+	User     string
+	Password string
+
+	// TLSConfig is used towards the signaling server and towards turns: relays.
+	// Nil means the system's root certificates. Client certificates go to the
+	// signaling server only.
+	TLSConfig *tls.Config
+
+	// RelayOnly gives and uses relay candidates only, so that the other side does
+	// not learn this machine's addresses. A call then needs a relay.
+	RelayOnly bool
+
+	// ICEServers are used instead of those that the signaling server names. Nil
+	// means the server's. They are never refreshed, so their credentials should
+	// outlive the client.
+	ICEServers []protocol.ICEServer
+
+	// Loopback also gathers the addresses of the loopback interface. This is done
+	// anyway where the signaling server itself is reached over it.
+	Loopback bool
+
+	// Net is the network that UDP sockets are opened on. Nil means the system's;
+	// tests pass a simulated one.
+	Net transport.Net
+
+	// MinCongestionWindow is the least that SCTP keeps in flight, in bytes. 0 means
+	// 65536, which keeps lossy links alive. 262144 triples the rate at 5 % loss and
+	// is unfair to other traffic.
+	MinCongestionWindow uint32
+
+	// OnPresence is told who comes (true) and goes (false) in the room, once
+	// [Client.Peers] has been called. It runs on the goroutine that reads the
+	// signaling connection: it must return soon and not call the Client. Nil
+	// means nobody asks.
+	OnPresence func(name string, present bool)
+
+	// Logger gets what happens, at Debug and Info. Nil means no log.
+	Logger *slog.Logger
+}
+
+const (
+	defaultMinCongestionWindow = 64 << 10
+	maxMinCongestionWindow     = 1 << 20 // beyond, a lossy link collapses
+	maxICEServers              = 16      // of the server's list; more are ignored
+)
+
+// withDefaults returns a checked copy of c.
+func (c *Config) withDefaults(rawURL string) (Config, *url.URL, error) {
+	var cfg Config
+	if c != nil {
+		cfg = *c
+	}
+	target, err := url.Parse(rawURL)
+	if err == nil && (target.Scheme != "wss" && target.Scheme != "ws" || target.Host == "") {
+		err = fmt.Errorf("server URL %q must be wss://host:port or ws://host:port", target.Redacted())
+	}
+	var faults []error
+	if err != nil {
+		faults = append(faults, err)
+	}
+	if !protocol.ValidName(cfg.User) {
+		faults = append(faults, fmt.Errorf("Config.User %q must be 1 to %d letters, digits or . _ @ + -", cfg.User, protocol.MaxNameLen))
+	}
+	if cfg.MinCongestionWindow > maxMinCongestionWindow {
+		faults = append(faults, fmt.Errorf("Config.MinCongestionWindow %d is more than %d bytes", cfg.MinCongestionWindow, maxMinCongestionWindow))
+	}
+	if cfg.MinCongestionWindow == 0 {
+		cfg.MinCongestionWindow = defaultMinCongestionWindow
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.OnPresence == nil {
+		cfg.OnPresence = func(string, bool) {}
+	}
+	return cfg, target, errors.Join(faults...)
+}
+
+// tlsConfig returns a copy of the TLS settings, for the named server.
+func (c *Config) tlsConfig(serverName string) *tls.Config {
+	t := &tls.Config{}
+	if c.TLSConfig != nil {
+		t = c.TLSConfig.Clone()
+	}
+	if t.MinVersion < tls.VersionTLS12 {
+		t.MinVersion = tls.VersionTLS12
+	}
+	if t.ServerName == "" {
+		t.ServerName = serverName
+	}
+	return t
+}

@@ -1,0 +1,232 @@
+package peer
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeServer is a signaling server in as few lines as the peer needs: everybody
+// whose password is "password" gets in, and messages go where they are meant to.
+type fakeServer struct {
+	t    testing.TB
+	http *httptest.Server
+	ice  []protocol.ICEServer
+
+	// tamper sees, and may change or with nil drop, what is carried from one to another.
+	tamper func(from, to string, m protocol.Forwarded) protocol.Forwarded
+
+	mu    sync.Mutex
+	conns map[string]*fakeConn
+	all   sync.WaitGroup
+}
+
+type fakeConn struct {
+	ws *websocket.Conn
+	mu sync.Mutex
+}
+
+func newFakeServer(t testing.TB) *fakeServer {
+	s := &fakeServer{t: t, conns: map[string]*fakeConn{}}
+	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
+	t.Cleanup(func() {
+		s.http.Close()
+		for _, name := range s.names() {
+			s.drop(name)
+		}
+		s.all.Wait()
+	})
+	return s
+}
+
+func (s *fakeServer) url() string { return "ws" + strings.TrimPrefix(s.http.URL, "http") }
+
+func (s *fakeServer) names() (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.conns {
+		names = append(names, name)
+	}
+	return names
+}
+
+// drop cuts a user's connection, as a failing network does.
+func (s *fakeServer) drop(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.conns[name]; c != nil {
+		c.ws.NetConn().Close()
+	}
+}
+
+func (s *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
+	s.all.Add(1)
+	defer s.all.Done()
+	up := websocket.Upgrader{Subprotocols: []string{protocol.Subprotocol}}
+	ws, err := up.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer ws.Close()
+	c := &fakeConn{ws: ws}
+	c.send("", protocol.Hello{Message: "Hello from server", Protocol: protocol.Subprotocol})
+	var name string
+	defer func() { s.gone(name, c) }()
+	for {
+		_, frame, err := ws.ReadMessage()
+		if err != nil {
+			return
+		}
+		req, err := protocol.DecodeClient(frame)
+		if err != nil {
+			s.t.Errorf("client sent %s: %v", frame, err)
+			continue
+		}
+		if m, ok := req.Message.(protocol.Login); ok {
+			if s.login(c, req.ID, m) {
+				name = m.Name
+			}
+			continue
+		}
+		s.handle(name, c, req)
+	}
+}
+
+func (s *fakeServer) login(c *fakeConn, id string, m protocol.Login) bool {
+	if m.Password != "password" {
+		c.send(id, protocol.LoginReply{Code: protocol.CodeBadCredentials, Message: "wrong user name or password"})
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, other := range s.conns {
+		other.send("", protocol.Joined{Name: m.Name, Room: protocol.Lobby})
+	}
+	s.conns[m.Name] = c
+	c.send(id, protocol.LoginReply{Success: true, Name: m.Name, Room: protocol.Lobby, ICEServers: s.ice})
+	return true
+}
+
+func (s *fakeServer) handle(from string, c *fakeConn, req protocol.Request) {
+	switch m := req.Message.(type) {
+	case protocol.Peers:
+		var list protocol.PeerList
+		for _, name := range s.names() {
+			if name != from {
+				list.Peers = append(list.Peers, protocol.Peer{Name: name})
+			}
+		}
+		c.send(req.ID, list)
+	case protocol.Forwarded:
+		s.forward(from, c, req.ID, m)
+	}
+}
+
+func (s *fakeServer) forward(from string, c *fakeConn, id string, m protocol.Forwarded) {
+	to, call := m.Party()
+	if s.tamper != nil {
+		if m = s.tamper(from, to, m); m == nil {
+			return
+		}
+	}
+	s.mu.Lock()
+	target := s.conns[to]
+	s.mu.Unlock()
+	if target == nil {
+		c.send(id, protocol.Error{Code: protocol.CodePeerOffline, Message: to + " is not here", Name: to, Call: call})
+		return
+	}
+	target.send("", m.From(from, nil))
+}
+
+func (s *fakeServer) gone(name string, c *fakeConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns[name] != c {
+		return
+	}
+	delete(s.conns, name)
+	for _, other := range s.conns {
+		other.send("", protocol.Leave{Name: name, Reason: protocol.ReasonDisconnected})
+		other.send("", protocol.Left{Name: name, Room: protocol.Lobby})
+	}
+}
+
+func (c *fakeConn) send(ref string, m protocol.FromServer) {
+	frame, err := protocol.EncodeServer(ref, m)
+	if err != nil {
+		panic(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ws.WriteMessage(websocket.TextMessage, frame)
+}
+
+// testContext bounds a test that hangs; nothing waits for its end.
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func (s *fakeServer) join(name string, options ...func(*Config)) *Client {
+	s.t.Helper()
+	cfg := &Config{User: name, Password: "password"}
+	for _, option := range options {
+		option(cfg)
+	}
+	c, err := Dial(testContext(s.t), s.url(), cfg)
+	if err != nil {
+		s.t.Fatalf("%s: %v", name, err)
+	}
+	s.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// connect has a call b, and returns both ends.
+func connect(t testing.TB, a, b *Client) (caller, callee *Call) {
+	t.Helper()
+	ctx := testContext(t)
+	accepted := make(chan *Call, 1)
+	go func() {
+		call, err := b.Accept(ctx)
+		if err != nil {
+			t.Errorf("%s accepts: %v", b.User(), err)
+		}
+		accepted <- call
+	}()
+	caller, err := a.Call(ctx, b.User())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if callee = <-accepted; callee == nil {
+		t.FailNow()
+	}
+	return caller, callee
+}
+
+func say(t testing.TB, from *Call, text string) {
+	t.Helper()
+	if err := from.Send(testContext(t), text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantText(t testing.TB, to *Call, want string) {
+	t.Helper()
+	got, err := to.Recv(testContext(t))
+	if err != nil || got != want {
+		t.Fatalf("received %q, %v, want %q", got, err, want)
+	}
+}
