@@ -66,27 +66,10 @@ func (l *countingListener) Accept() (net.Conn, error) {
 		}
 		from := origin(nc.RemoteAddr())
 		if l.admission.enter(from) {
-			return &pendingConn{Conn: nc, admission: l.admission, from: from}, nil
+			return &socket{Conn: nc, admission: l.admission, from: from}, nil
 		}
 		nc.Close()
 	}
-}
-
-// pendingConn is counted until it is admitted or closed, whichever is first.
-type pendingConn struct {
-	net.Conn
-	admission *admission
-	from      netip.Prefix
-	leave     sync.Once
-}
-
-// admit ends the counting: the connection has logged in.
-func (c *pendingConn) admit() { c.leave.Do(func() { c.admission.leave(c.from) }) }
-
-// Close ends the counting and the connection.
-func (c *pendingConn) Close() error {
-	c.admit()
-	return c.Conn.Close()
 }
 
 // origin is the unit in which addresses are counted: an IPv4 address, or the /56

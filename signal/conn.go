@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -19,9 +20,10 @@ import (
 type conn struct {
 	server *Server // set at construction
 	ws     *websocket.Conn
-	raw    net.Conn // below WebSocket and TLS: closing it never waits
-	id     string   // of the session that a login makes
-	slot   int      // in the registry
+	reader *bufio.Reader // of ws
+	sock   *socket       // below ws and TLS: closing it never waits
+	id     string        // of the session that a login makes
+	slot   int           // in the registry
 
 	session *session // owned by readLoop; nil before the login
 	faults  *faults  // owned by readLoop; nil before the first
@@ -30,10 +32,11 @@ type conn struct {
 	out outbox // guarded by mu
 }
 
-func newConn(s *Server, ws *websocket.Conn) *conn {
-	c := &conn{server: s, ws: ws, raw: rawConn(ws.NetConn()), id: newSessionID()}
-	ws.SetPingHandler(c.answerPing)
-	ws.SetPongHandler(c.pong)
+func newConn(s *Server, ws *websocket.Conn, reader *bufio.Reader) *conn {
+	c := &conn{server: s, ws: ws, reader: reader, sock: bottom(ws.NetConn()), id: newSessionID()}
+	// Those between two messages come to nextMessage, those inside one here.
+	ws.SetPingHandler(func(payload string) error { c.answerPing([]byte(payload)); return nil })
+	ws.SetPongHandler(func(payload string) error { c.pong([]byte(payload)); return nil })
 	return c
 }
 
@@ -60,25 +63,32 @@ func (c *conn) serve(ctx context.Context) {
 // reading, and throws away, so that the close frame is not lost to a reset.
 func (c *conn) readLoop(ctx context.Context, patience *time.Timer) {
 	for {
-		kind, r, err := c.ws.NextReader()
-		if err != nil {
+		if err := c.readMessage(ctx); err != nil {
 			c.lost(err)
 			return
 		}
-		switch {
-		case c.isClosing():
-		case kind == websocket.BinaryMessage:
-			c.shutdown(protocol.CloseBinary, "messages are text")
-		default:
-			if err := c.readFrame(ctx, r); err != nil {
-				c.lost(err)
-				return
-			}
-		}
-		if c.session != nil {
+		if patience != nil && c.session != nil {
 			patience.Stop()
+			patience = nil
 		}
 	}
+}
+
+func (c *conn) readMessage(ctx context.Context) error {
+	if err := c.nextMessage(); err != nil {
+		return err
+	}
+	kind, r, err := c.ws.NextReader()
+	switch {
+	case err != nil:
+		return err
+	case c.isClosing():
+		return nil
+	case kind == websocket.BinaryMessage:
+		c.shutdown(protocol.CloseBinary, "messages are text")
+		return nil
+	}
+	return c.readFrame(ctx, r)
 }
 
 // frames are read into buffers that only those who read at this moment hold:
@@ -117,18 +127,18 @@ func (c *conn) lost(err error) {
 	c.out.broken = true
 }
 
-// rawConn is the accepted connection, below TLS.
-func rawConn(nc net.Conn) net.Conn {
+// bottom is the accepted connection below TLS.
+func bottom(nc net.Conn) *socket {
 	if t, ok := nc.(*tls.Conn); ok {
-		return t.NetConn()
+		nc = t.NetConn()
 	}
-	return nc
+	return nc.(*socket) // as our listener makes them
 }
 
 // abandon closes the socket, waits for the writer and says how the connection
 // ended.
 func (c *conn) abandon() protocol.CloseCode {
-	c.raw.Close()
+	c.sock.Close()
 	c.out.writer.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()

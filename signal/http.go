@@ -1,7 +1,9 @@
 package signal
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,14 +18,14 @@ import (
 // Buffers of a WebSocket. The reader keeps its own for as long as it lives, so
 // it is small; writers borrow theirs while they write.
 const (
-	readBuffer  = 1 << 10
+	readBuffer  = 288 // the library takes none below 256
 	writeBuffer = 4 << 10
 )
 
 func (s *Server) routes() http.Handler {
 	upgrader := &websocket.Upgrader{
 		HandshakeTimeout: headerTimeout,
-		ReadBufferSize:   readBuffer,
+		ReadBufferSize:   0, // the hijacked one
 		WriteBufferSize:  writeBuffer,
 		WriteBufferPool:  &sync.Pool{},
 		Subprotocols:     []string{protocol.Subprotocol},
@@ -50,17 +52,38 @@ func health(w http.ResponseWriter, r *http.Request) {
 // upgrade turns the request into a connection, which lives on in a goroutine of
 // its own: returning frees the handler's, whose stack the TLS handshake has grown.
 func (s *Server) upgrade(u *websocket.Upgrader, w http.ResponseWriter, r *http.Request) {
-	ws, err := u.Upgrade(w, r, nil)
+	h := &hijacker{ResponseWriter: w}
+	ws, err := u.Upgrade(h, r, nil)
 	if err != nil {
 		s.log.Debug("upgrade refused", "addr", r.RemoteAddr, "err", err)
 		return
 	}
-	c := newConn(s, ws)
+	c := newConn(s, ws, h.reader)
 	if !s.conns.add(c) {
 		ws.Close() // the server is closing
 		return
 	}
 	go c.serve(s.ctx) // the request's context ends with the handler
+}
+
+// hijacker hands the WebSocket library a read buffer that we know too, for
+// conn.nextMessage.
+type hijacker struct {
+	http.ResponseWriter
+	reader *bufio.Reader
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	nc, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	if rw.Reader.Buffered() == 0 { // else the library refuses what came too early
+		h.reader = bufio.NewReaderSize(nc, readBuffer)
+		rw.Reader = h.reader
+	}
+	return nc, rw, nil
 }
 
 // originAllowed keeps pages of other sites from opening the WebSocket with their

@@ -65,9 +65,7 @@ func (c *conn) login(ctx context.Context, ref string, m protocol.Login) *protoco
 // number, before anything that the room has to tell.
 func (c *conn) begin(ref string, s *session) {
 	c.session = s
-	if p, ok := c.raw.(*pendingConn); ok {
-		p.admit()
-	}
+	c.sock.admit()
 	c.number()
 	servers, expires := c.server.iceServers(s.name)
 	c.send(ref, protocol.LoginReply{

@@ -76,14 +76,13 @@ func (c *conn) number() {
 
 // answerPing leaves the pong to the writer: the library's own answer would make
 // the reader wait for a full socket.
-func (c *conn) answerPing(payload string) error {
+func (c *conn) answerPing(payload []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.closing == 0 {
-		c.out.pong = []byte(payload)
+		c.out.pong = payload
 		c.wakeWriterLocked()
 	}
-	return nil
 }
 
 // shutdown closes the connection with a code; the first code counts. What is
@@ -104,7 +103,7 @@ func (c *conn) shutdownLocked(code protocol.CloseCode, why string) {
 	}
 	// Bounds the farewell: what a client that does not read leaves unwritten,
 	// and the wait for its close frame.
-	c.out.cut = time.AfterFunc(closeTimeout, func() { c.raw.Close() })
+	c.out.cut = time.AfterFunc(closeTimeout, func() { c.sock.Close() })
 	c.wakeWriterLocked()
 }
 
@@ -147,7 +146,7 @@ func (c *conn) writeFailed(err error) {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		c.shutdown(protocol.CloseSlowConsumer, "")
 	}
-	c.raw.Close()
+	c.sock.Close()
 }
 
 // work is what a writer does before it looks again.

@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"time"
@@ -57,14 +58,13 @@ func (c *conn) expectPong() {
 }
 
 // pong takes the round-trip time from the payload of our own last ping.
-func (c *conn) pong(payload string) error {
+func (c *conn) pong(payload []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.out.beat.sent.IsZero() && payload == string(pingPayload(c.out.beat.sent)) {
+	if !c.out.beat.sent.IsZero() && bytes.Equal(payload, pingPayload(c.out.beat.sent)) {
 		c.out.beat.rtt = time.Since(c.out.beat.sent)
 		c.out.beat.sent = time.Time{}
 	}
-	return nil
 }
 
 // stale reports whether the client has left a ping unanswered for so long that it

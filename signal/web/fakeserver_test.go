@@ -3,6 +3,7 @@
 package web
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -19,12 +20,13 @@ type message = map[string]any
 // a handful of people, forwards what they send each other, and can fail as told.
 type fakeServer struct {
 	*httptest.Server
-	t *testing.T
+	t          *testing.T
+	iceExpires int64 // set before anyone signs in; Unix seconds, 0 is never
 
 	mu    sync.Mutex
 	conns map[string]*fakeConn // guarded by mu; by name
 	holds map[string]bool      // guarded by mu; types that are kept in held
-	seen  []message            // guarded by mu; all that came to be forwarded, with "from"
+	seen  []message            // guarded by mu; what people sent, with "from"
 
 	held chan func() // deliveries that wait for release
 }
@@ -74,6 +76,7 @@ func (s *fakeServer) handle(c *fakeConn, m message) {
 	case "peers":
 		s.write(c, message{"type": "peers", "ref": m["id"], "peers": s.others(c), "total": len(s.others(c))})
 	case "ice":
+		s.note(c, m)
 		s.write(c, message{"type": "ice", "ref": m["id"], "iceServers": []message{}})
 	default:
 		s.forward(c, m)
@@ -93,7 +96,7 @@ func (s *fakeServer) login(c *fakeConn, m message) {
 		reply["code"] = "already_logged_in"
 	default:
 		reply["success"], reply["name"] = true, name
-		reply["iceServers"] = []message{}
+		reply["iceServers"], reply["iceExpires"] = []message{}, s.iceExpires
 		c.name, s.conns[name] = name, c
 	}
 	s.mu.Unlock()
@@ -104,12 +107,8 @@ func (s *fakeServer) login(c *fakeConn, m message) {
 func (s *fakeServer) forward(c *fakeConn, m message) {
 	s.mu.Lock()
 	to, held := s.conns[str(m["name"])], s.holds[str(m["type"])]
-	out := message{"from": c.name, "to": m["name"]}
-	for k, v := range m {
-		out[k] = v
-	}
-	s.seen = append(s.seen, out)
 	s.mu.Unlock()
+	s.note(c, m)
 	if to == nil {
 		s.write(c, message{"type": "error", "code": "peer_offline", "ref": m["id"], "name": m["name"], "call": m["call"]})
 		return
@@ -121,6 +120,15 @@ func (s *fakeServer) forward(c *fakeConn, m message) {
 		return
 	}
 	s.write(to, m)
+}
+
+// note keeps what c sent for the test to ask for.
+func (s *fakeServer) note(c *fakeConn, m message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := maps.Clone(m)
+	seen["from"] = c.name
+	s.seen = append(s.seen, seen)
 }
 
 // others returns who else is here, and tells c from now on.
@@ -205,11 +213,15 @@ func (s *fakeServer) hold(types ...string) {
 }
 
 // release delivers n held messages, once that many are there, and holds no more.
-func (s *fakeServer) release(n int) {
+func (s *fakeServer) release(n int) { s.releaseAfter(n, func() {}) }
+
+// releaseAfter does the same, and looks at how things are just before.
+func (s *fakeServer) releaseAfter(n int, look func()) {
 	deliveries := make([]func(), n)
 	for i := range deliveries {
 		deliveries[i] = <-s.held
 	}
+	look()
 	s.mu.Lock()
 	clear(s.holds)
 	s.mu.Unlock()

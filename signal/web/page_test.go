@@ -3,6 +3,7 @@
 package web
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -160,21 +161,83 @@ func TestCallToSomeoneWhoIsGone(t *testing.T) {
 	alice.wantText("ended-text", "nobody is not here.")
 }
 
-// Calls that cross become one, whichever id is the lesser.
+// Calls that cross become one: the lesser id stays, or with equal ids the call of
+// the lesser name.
 func TestGlare(t *testing.T) {
-	for range 4 {
-		s := newFakeServer(t)
-		people := signedIn(t, s, "alice", "bob")
-		alice, bob := people[0], people[1]
-		alice.wantPerson("bob")
-		s.hold("offer")
-		alice.call(bob)
-		bob.call(alice)
-		s.release(2)
-		alice.wantText("status", "Connected, direct")
-		bob.wantText("status", "Connected, direct")
-		alice.say("one call")
-		bob.wantHeard("one call")
+	for _, tt := range []struct {
+		name       string
+		alice, bob int // the byte that their call ids are made of
+		caller     string
+	}{
+		{"alice's id is the lesser", 0, 1, "alice"},
+		{"bob's id is the lesser", 1, 0, "bob"},
+		{"equal ids", 7, 7, "alice"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newFakeServer(t)
+			alice := newPerson(t, s, "alice", fmt.Sprintf(`crypto.getRandomValues = (bytes) => bytes.fill(%d);`, tt.alice))
+			bob := newPerson(t, s, "bob", fmt.Sprintf(`crypto.getRandomValues = (bytes) => bytes.fill(%d);`, tt.bob))
+			for _, p := range []*person{alice, bob} {
+				p.signIn(p.name + "-password")
+				p.wantVisible("app")
+			}
+			alice.wantPerson("bob")
+			s.hold("offer")
+			alice.call(bob)
+			bob.call(alice)
+			s.release(2)
+			for _, p := range []*person{alice, bob} {
+				p.wantText("status", "Connected, direct")
+			}
+			alice.say("one call")
+			bob.wantHeard("one call")
+			callee := map[string]string{"alice": "bob", "bob": "alice"}[tt.caller]
+			if got := len(s.sent(callee, "answer")); got != 1 || len(s.sent(tt.caller, "answer")) != 0 {
+				t.Errorf("got %d answers of %s, want 1 and none of %s", got, callee, tt.caller)
+			}
+		})
+	}
+}
+
+func TestCallerKeepsItsCandidatesUntilTheAnswer(t *testing.T) {
+	s := newFakeServer(t)
+	people := signedIn(t, s, "alice", "bob")
+	s.hold("answer")
+	people[0].call(people[1])
+	people[1].wantText("status", "Connecting…")
+	s.releaseAfter(1, func() {
+		if got := len(s.sent("alice", "candidates")); got != 0 {
+			t.Errorf("before the answer: got %d messages with candidates, want 0", got)
+		}
+	})
+	people[0].wantText("status", "Connected, direct")
+	if got := s.sent("alice", "candidates"); len(got) == 0 {
+		t.Error("after the answer: got no candidates")
+	}
+}
+
+func TestCallThatDoesNotConnectIsLeft(t *testing.T) {
+	s := newFakeServer(t)
+	s.join("silent")
+	alice := newPerson(t, s, "alice", `
+		const wait = setTimeout;
+		window.setTimeout = (then, ms, ...rest) => wait(then, ms === 30_000 ? 100 : ms, ...rest);`)
+	alice.signIn("alice-password")
+	alice.click(`#people [data-name="silent"]`)
+	alice.wantText("ended-text", "No connection could be made.")
+	if got := s.sent("alice", "leave"); len(got) != 1 || got[0]["reason"] != "ice_timeout" {
+		t.Errorf("got %v, want one leave with reason ice_timeout", got)
+	}
+}
+
+func TestIceServersAreFreshForACall(t *testing.T) {
+	s := newFakeServer(t)
+	s.iceExpires = 1 // long ago
+	inCall(t, s)
+	for _, name := range []string{"alice", "bob"} {
+		if got := len(s.sent(name, "ice")); got != 1 {
+			t.Errorf("%s asked for ICE servers %d times, want once", name, got)
+		}
 	}
 }
 

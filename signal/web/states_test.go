@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -20,6 +21,13 @@ const relayStats = `RTCPeerConnection.prototype.getStats = async () => new Map([
 	["l", { type: "local-candidate", candidateType: "relay" }],
 	["r", { type: "remote-candidate", candidateType: "host" }],
 ]);`
+
+// keepConnections lets a test act on the connections of a page.
+const keepConnections = `
+	window.connections = [];
+	window.RTCPeerConnection = class extends RTCPeerConnection {
+		constructor(...settings) { super(...settings); connections.push(this); }
+	};`
 
 // states are all that the page can look like; each leads someone there.
 var states = []struct {
@@ -63,6 +71,29 @@ var states = []struct {
 		alice.wantText("status", "Connected, relayed")
 		alice.say("Are we on the relay?")
 		bob.wantHeard("Are we on the relay?")
+		return alice
+	}},
+	{"interrupted", func(t *testing.T, s *fakeServer) *person {
+		bob := signedIn(t, s, "bob")[0]
+		alice := newPerson(t, s, "alice", keepConnections)
+		alice.signIn("alice-password")
+		alice.call(bob)
+		alice.wantText("status", "Connected, direct")
+		eval[bool](alice, `Object.defineProperty(connections[0], "connectionState", { value: "disconnected" }),
+			connections[0].dispatchEvent(new Event("connectionstatechange"))`)
+		alice.wantText("status", "Connection interrupted, trying again…")
+		return alice
+	}},
+	{"long", func(t *testing.T, s *fakeServer) *person {
+		people := signedIn(t, s, "alice", strings.Repeat("long", 16))
+		alice, other := people[0], people[1]
+		alice.call(other)
+		alice.wantText("status", "Connected, direct")
+		for _, text := range []string{strings.Repeat("unbroken", 40), strings.Repeat("Many words in one text. ", 30), "last"} {
+			other.say(text)
+			alice.wantHeard(strings.TrimSpace(text))
+		}
+		alice.write("#text", strings.Repeat("A long answer that is not sent yet. ", 8))
 		return alice
 	}},
 	{"safety", func(t *testing.T, s *fakeServer) *person {

@@ -8,11 +8,12 @@
 // browser: nothing builds them and they load nothing from elsewhere. app.js joins
 // the parts:
 //
-//	signin, people, conversation   what is seen         (views)
-//	session                        who is signed in, and the one call
-//	signaling                      the WebSocket
-//	call                           the RTCPeerConnection
-//	candidates, channels, safety, path, texts
+//	signin, people, conversation    what is seen
+//	session                         who is signed in, who is here, and the one call
+//	signaling, texts                the WebSocket, and words for its codes
+//	call, candidates, description   the RTCPeerConnection and its negotiation
+//	channels, receipts              the data channels: texts, and what arrived
+//	safety, path                    the safety code; direct or relayed
 package web
 
 import (

@@ -17,6 +17,7 @@ export class Conversation {
   #state = "";
   #path = "";
   #receipts = true;
+  #atEnd = true; // whether the newest message is in view
   #sent = new Map(); // number -> mark of a text that is not confirmed yet
   #messages = byId("messages");
   #log = byId("log");
@@ -25,6 +26,8 @@ export class Conversation {
   // on.send(text) returns the text's number or throws a text for people;
   // on.hangup(), on.again(peer) and on.close() are the buttons.
   constructor(on) {
+    this.#log.onscroll = () => this.#atEnd = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < 80;
+    new ResizeObserver(() => this.#atEnd && this.#toEnd()).observe(this.#log);
     byId("hangup").onclick = () => on.hangup();
     byId("again").onclick = () => on.again(this.#peer);
     for (const id of ["close", "back"]) byId(id).onclick = () => on.close();
@@ -137,7 +140,6 @@ export class Conversation {
 
   // add shows a text and returns the place of its delivery mark.
   #add(side, text, author) {
-    const atEnd = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < 80;
     const mark = element("span", "mark");
     const now = new Date();
     const when = element("time", "", time.format(now));
@@ -146,7 +148,7 @@ export class Conversation {
     const item = element("li", `message ${side}`,
       element("span", "hidden-text", element("bdi", "", author), ": "), element("bdi", "text", text), meta);
     item.classList.toggle("follows", this.#messages.lastElementChild?.classList.contains(side) ?? false);
-    this.#append(item, atEnd || side === "ours");
+    this.#append(item, side === "ours");
     return mark;
   }
 
@@ -154,9 +156,15 @@ export class Conversation {
     this.#append(element("li", "note", text), true);
   }
 
-  #append(item, scroll) {
+  // append shows what is new unless the person is reading further up.
+  #append(item, always) {
     this.#messages.append(item);
     while (this.#messages.childElementCount > maxShown) this.#messages.firstElementChild.remove();
-    if (scroll) this.#log.scrollTop = this.#log.scrollHeight;
+    if (always || this.#atEnd) this.#toEnd();
+  }
+
+  #toEnd() {
+    this.#log.scrollTop = this.#log.scrollHeight;
+    this.#atEnd = true;
   }
 }
