@@ -1,0 +1,65 @@
+# make help lists the targets. Everything needs Go; what else a target needs, it
+# installs on Debian as root, and names elsewhere.
+
+GO     ?= go
+BIN    := bin/sigctl
+# The programs that the tests use as witnesses, and Debian's packages of them.
+WITNESS := redis-server:redis-server chromium:chromium turnutils_uclient:coturn openssl:openssl curl:curl ip:iproute2
+FUZZTIME ?= 1m
+
+.DEFAULT_GOAL := help
+.PHONY: help build run demo test lint fuzz soak bench cover deps clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: ## build bin/sigctl
+	$(GO) build -trimpath -o $(BIN) ./cmd/sigctl
+
+run: build ## a server for trying out, with user1/password1 and user2/password2
+	$(BIN) serve --demo
+
+demo: build ## two peers chat on this machine, directly and through the relay
+	$(BIN) demo
+
+test: deps ## all tests, with the race detector, against real programs
+	$(GO) test -race -tags integration -timeout 9m ./...
+
+lint: ## formatting, vet, staticcheck, a tidy go.mod, and builds for other systems
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags integration ./...
+	$(GO) tool staticcheck -tags integration ./...
+	$(GO) mod tidy -diff
+	GOOS=darwin $(GO) build -o /dev/null ./cmd/sigctl
+	GOOS=windows $(GO) build -o /dev/null ./cmd/sigctl
+
+fuzz: ## every fuzz test, FUZZTIME each
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+soak: deps ## the tests that take long, over and over
+	$(GO) test -race -tags 'integration soak' -timeout 60m -count 5 ./...
+
+bench: build ## the figures, each beside its target; takes some minutes
+	$(GO) run ./cmd/bench -sigctl $(BIN)
+
+cover: ## how much of each package the tests run
+	$(GO) test -cover ./...
+
+deps:
+	@missing=; for w in $(WITNESS); do \
+	  command -v $${w%%:*} >/dev/null || missing="$$missing $${w##*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
+	else \
+	  echo "make test also runs against real programs; install these packages, or run it as root on Debian:$$missing" >&2; exit 1; \
+	fi
+
+clean: ## remove what was built
+	rm -rf bin
