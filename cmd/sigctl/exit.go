@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"syscall"
+
+	"github.com/sigctl/sigctl/peer"
 )
 
 // The exit codes, as the help of sigctl lists them.
@@ -64,6 +66,12 @@ func exitCode(err error) int {
 		return f.code
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.Is(err, peer.ErrAuth):
+		return exitAuth
+	case errors.Is(err, peer.ErrOffline), errors.Is(err, peer.ErrBusy), errors.Is(err, peer.ErrRejected):
+		return exitRefused
+	case errors.Is(err, peer.ErrTimeout):
+		return exitNoConnection
 	}
 	return exitFailed
 }

@@ -81,6 +81,7 @@ flag > environment > file > default.
 	root.AddCommand(
 		newServe(global, std),
 		newTURN(global, std),
+		newChat(global, std),
 		newUser(global, std),
 		newCert(global, std),
 		newConfig(std),

@@ -6,31 +6,39 @@ import (
 	"unicode/utf8"
 )
 
-// printable makes text from outside safe for a terminal. Control characters,
-// with them every escape sequence, and the invisible characters that reorder or
-// hide text (Unicode category Cf, except the joiners that scripts and emoji need)
-// become '�'; tabs become spaces. The result is one line.
+// printable makes text from outside safe for a terminal, as one line: characters
+// that could steer it become '�', tabs and line breaks become spaces.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\t':
+		case r == '\t', r == '\n':
 			return ' '
-		case r == '\u200c', r == '\u200d': // zero-width non-joiner and joiner
-			return r
-		case r == utf8.RuneError, unicode.IsControl(r), unicode.Is(unicode.Cf, r),
-			r == '\u2028', r == '\u2029', unicode.Is(unicode.Co, r):
+		case unprintable(r):
 			return utf8.RuneError
 		}
 		return r
 	}, s)
 }
 
-// printableLines is printable for a text of several lines.
+// printableLines is printable for each line of a text.
 func printableLines(s string) []string {
-	s = strings.ReplaceAll(s, "\r\n", "\n")
-	lines := strings.Split(s, "\n")
+	lines := strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
 	for i, line := range lines {
 		lines[i] = printable(line)
 	}
 	return lines
+}
+
+// unprintable reports whether r is a control character, and with them begins
+// every escape sequence; or one that reorders or hides the text around it
+// (Unicode category Cf, without the joiners that scripts and emoji need); or one
+// without a meaning that all share.
+func unprintable(r rune) bool {
+	switch {
+	case r == '\u200c', r == '\u200d': // zero-width non-joiner and joiner
+		return false
+	case r == '\u2028', r == '\u2029': // line and paragraph separator
+		return true
+	}
+	return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co)
 }

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sigctl/sigctl/peer"
+	"github.com/sigctl/sigctl/pkg/certs"
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+type chatOptions struct {
+	global *globalOptions
+
+	user         string
+	server       string
+	call         string
+	relay        bool
+	passwordFile string
+	ca           string
+	insecure     bool
+	json         bool
+}
+
+func newChat(global *globalOptions, std stdio) *cobra.Command {
+	opts := &chatOptions{global: global}
+	cmd := &cobra.Command{
+		Use:   "chat --user NAME",
+		Short: "Sign in, call or be called, and talk",
+		Long: `Sign in, call or be called, and talk, encrypted from end to end.
+
+On a terminal it is a full-screen chat; /help lists its commands. Piped, lines go
+in and lines come out (user2: hello). The caller hangs up at the end of its input,
+once everything was received; the other side waits for calls, and ends when one
+has ended after its input has.
+
+The password is that of --password-file, or SIGCTL_PASSWORD, or asked for. On the
+machine that runs the server its development CA in --data is trusted; elsewhere
+name it with --ca.`,
+		Args:    cobra.NoArgs,
+		PreRunE: func(*cobra.Command, []string) error { return opts.check() },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runChat(cmd.Context(), opts, std) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&opts.user, "user", "", "`name` to sign in with")
+	f.StringVar(&opts.call, "call", "", "`name` to call (default: wait for a call)")
+	f.StringVar(&opts.server, "server", defaultServer, "`URL` of the signaling server")
+	f.StringVar(&opts.passwordFile, "password-file", "", "`file` with the password (default: SIGCTL_PASSWORD, or ask)")
+	f.BoolVar(&opts.relay, "relay", false, "use the relay only: the other side does not learn your address")
+	f.StringVar(&opts.ca, "ca", "", "PEM `file` of the CA to trust, and no other")
+	f.BoolVar(&opts.insecure, "insecure", false, "trust any server: whoever is on the way can read the password")
+	f.BoolVar(&opts.json, "json", false, "one JSON object per line for everything that happens")
+	return cmd
+}
+
+// check returns all faults of the values.
+func (o *chatOptions) check() error {
+	var faults []error
+	add := func(wrong bool, flag, problem string, hints ...string) {
+		if wrong {
+			faults = append(faults, badFlag(flag, problem, hints...))
+		}
+	}
+	const names = "a name is 1 to 64 letters, digits and . _ @ + -"
+	add(o.user == "", "user", "is needed", "for example: sigctl chat --user user1")
+	add(o.user != "" && !protocol.ValidName(o.user), "user", fmt.Sprintf("%q is not a user name", o.user), names)
+	add(o.call != "" && !protocol.ValidName(o.call), "call", fmt.Sprintf("%q is not a user name", o.call), names)
+	add(o.call != "" && o.call == o.user, "call", "nobody can call themselves")
+	u, err := url.Parse(o.server)
+	wrong := err != nil || u.Scheme != "wss" && u.Scheme != "ws" || u.Host == ""
+	add(wrong, "server", fmt.Sprintf("%q is not a WebSocket URL", o.server), "for example wss://example.com:9090")
+	add(!wrong && u.Scheme == "ws" && !o.insecure && !isLoopback(u.Hostname()), "server",
+		"ws:// would send the password readable over the network", "use wss://, or --insecure if you know the way is safe")
+	return errors.Join(faults...)
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func runChat(ctx context.Context, opts *chatOptions, std stdio) error {
+	if opts.insecure {
+		slog.New(slog.NewTextHandler(std.err, nil)).Warn(
+			"--insecure: the server is not checked: whoever is on the way can read the password and listen")
+	}
+	trust, err := opts.trust()
+	if err != nil {
+		return err
+	}
+	password, err := signInPassword(ctx, opts.passwordFile, opts.user, std)
+	if err != nil {
+		return err
+	}
+	config := &peer.Config{
+		User:      opts.user,
+		Password:  password,
+		TLSConfig: trust,
+		RelayOnly: opts.relay,
+	}
+	if _, tty := isTerminal(std.in); tty && !opts.json {
+		if _, tty := isTerminal(std.out); tty {
+			return chatScreen(ctx, config, opts, std)
+		}
+	}
+	client, err := peer.Dial(ctx, opts.server, config)
+	if err != nil {
+		return opts.dialFault(err)
+	}
+	defer client.Close()
+	return chatLines(ctx, client, opts, std)
+}
+
+// trust returns what the server must prove.
+func (o *chatOptions) trust() (*tls.Config, error) {
+	if o.insecure {
+		return &tls.Config{InsecureSkipVerify: true}, nil
+	}
+	var pool *x509.CertPool
+	var err error
+	if o.ca != "" {
+		pool, err = certs.Pool(o.ca)
+	} else {
+		pool, err = certs.SystemPool(o.global.data)
+	}
+	if err != nil {
+		return nil, usage(fmt.Errorf("trusted CA: %w", err), "sigctl cert ca prints the server's, on its machine")
+	}
+	return &tls.Config{RootCAs: pool}, nil
+}
+
+// dialFault explains why nobody was signed in.
+func (o *chatOptions) dialFault(err error) error {
+	fail := func(code int, hints ...string) error { return &fault{err: err, code: code, hints: hints} }
+	var refused *peer.ServerError
+	var unknown x509.UnknownAuthorityError
+	var wrongHost x509.HostnameError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &refused) && refused.Code == protocol.CodeAlreadyLoggedIn:
+		return fail(exitAuth, o.user+" is signed in already: end that chat first")
+	case errors.Is(err, peer.ErrAuth):
+		return fail(exitAuth, "on the server's machine, sigctl user list shows who may sign in, and sigctl user passwd "+o.user+" sets a password")
+	case errors.As(err, &unknown):
+		return fail(exitNoConnection, "the server's CA is not trusted here: get it there with sigctl cert ca --out ca.pem, then use --ca ca.pem")
+	case errors.As(err, &wrongHost):
+		return fail(exitNoConnection, "use a name of the certificate, or start the server with --public-host NAME")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fail(exitNoConnection, "nothing listens there: start it with sigctl serve, or name another with --server wss://HOST:PORT")
+	}
+	return fail(exitNoConnection, "is --server "+o.server+" right?")
+}
+
+// callFault explains why a call came to nothing.
+func callFault(name string, err error) error {
+	switch {
+	case errors.Is(err, peer.ErrOffline):
+		return hint(err, name+" has to be signed in: sigctl chat --user "+name)
+	case errors.Is(err, peer.ErrTimeout):
+		return hint(err, "is the relay reachable? try --relay; the server's --public-host must be a name that both sides can reach")
+	}
+	return err
+}

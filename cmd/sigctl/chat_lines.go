@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/sigctl/sigctl/peer"
+)
+
+// linePrinter prints the events of a chat: messages as results, the rest as
+// status; or all of them as results, as JSON.
+type linePrinter struct {
+	std  stdio
+	json bool
+
+	mu sync.Mutex // guards the streams
+}
+
+func (p *linePrinter) emit(e chatEvent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.json {
+		p.std.out.Write(encodeEvent(e))
+		return
+	}
+	if m, ok := e.(message); ok {
+		for _, line := range printableLines(m.Text) {
+			fmt.Fprintf(p.std.out, "%s: %s\n", printable(m.From), line)
+		}
+		return
+	}
+	printStatus(p.std.err, e)
+}
+
+// printStatus says what happened; sent and received texts are not worth a line.
+func printStatus(w io.Writer, e chatEvent) {
+	switch e := e.(type) {
+	case signedIn:
+		fmt.Fprintf(w, "Signed in as %s at %s.\n", e.User, e.Server)
+	case calling:
+		fmt.Fprintf(w, "Calling %s…\n", e.Peer)
+	case connected:
+		fmt.Fprintf(w, "Connected to %s in %d ms, path: %s (%s).\n", e.Peer, e.Took, e.Path, e.Pair)
+		fmt.Fprintf(w, "Safety code: %s\n", e.Safety)
+		if !e.Receipts {
+			fmt.Fprintln(w, "The other side is a plain page: it says nothing of what it received.")
+		}
+	case ended:
+		fmt.Fprintf(w, "Call with %s ended: %s.\n", e.Peer, strings.TrimSuffix(e.Reason, "."))
+	}
+}
+
+// chatLines runs the line mode: lines of the input go out, texts come in as lines.
+func chatLines(ctx context.Context, client *peer.Client, opts *chatOptions, std stdio) error {
+	printer := &linePrinter{std: std, json: opts.json}
+	printer.emit(signedIn{User: client.User(), Server: opts.server})
+	in := readLines(std.in)
+	defer in.stop()
+	if opts.call != "" {
+		return chatAsCaller(ctx, client, opts.call, in, printer)
+	}
+	if !opts.json {
+		fmt.Fprintln(std.err, "Waiting for a call.")
+	}
+	return chatAsCallee(ctx, client, in, printer)
+}
+
+// chatAsCaller calls, and hangs up at the end of the input.
+func chatAsCaller(ctx context.Context, client *peer.Client, name string, in *lineInput, p *linePrinter) error {
+	p.emit(calling{Peer: name})
+	call, err := client.Call(ctx, name)
+	if err != nil {
+		return callFault(name, err)
+	}
+	p.emit(describe(call))
+	t := &talk{call: call, input: in.lines, emit: p.emit, linger: lingerTime}
+	if err := t.run(ctx); err != nil {
+		return err
+	}
+	return in.ended()
+}
+
+// chatAsCallee takes one call after the other, until one ends after the input has.
+func chatAsCallee(ctx context.Context, client *peer.Client, in *lineInput, p *linePrinter) error {
+	var failed error
+	for {
+		call, err := client.Accept(ctx)
+		if err != nil {
+			return errors.Join(failed, err)
+		}
+		p.emit(describe(call))
+		t := &talk{call: call, input: in.lines, emit: p.emit, linger: -1}
+		if err := t.run(ctx); ctx.Err() != nil {
+			return ctx.Err()
+		} else if failed == nil {
+			failed = err
+		}
+		if in.atEnd() {
+			return errors.Join(failed, in.ended())
+		}
+	}
+}
+
+// ended returns why the input ended early, if it did.
+func (in *lineInput) ended() error {
+	if !in.atEnd() {
+		return nil
+	}
+	return in.err
+}
+
+// atEnd reports whether all lines were taken and there are no more.
+func (in *lineInput) atEnd() bool {
+	select {
+	case <-in.done:
+		return true
+	default:
+		return false
+	}
+}

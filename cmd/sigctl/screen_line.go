@@ -1,0 +1,97 @@
+package main
+
+import (
+	"strings"
+	"unicode"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/ansi"
+)
+
+// typedLine is a line being typed, with the usual keys of a shell. (The text
+// input of bubbles would bring a dependency that starts clipboard programs.)
+type typedLine struct {
+	text []rune
+	at   int // of the cursor, 0 to len(text)
+}
+
+func (l *typedLine) String() string { return string(l.text) }
+
+func (l *typedLine) reset() { *l = typedLine{} }
+
+// key edits the line. Only printable text gets into it, as one line of at most
+// maxTyped characters.
+func (l *typedLine) key(msg tea.KeyMsg) {
+	switch msg.Type {
+	case tea.KeyRunes, tea.KeySpace:
+		l.insert(msg.Runes)
+	case tea.KeyBackspace:
+		l.remove(l.at-1, l.at)
+	case tea.KeyDelete, tea.KeyCtrlD:
+		l.remove(l.at, l.at+1)
+	case tea.KeyCtrlU:
+		l.remove(0, l.at)
+	case tea.KeyCtrlK:
+		l.remove(l.at, len(l.text))
+	case tea.KeyCtrlW:
+		l.remove(l.wordStart(), l.at)
+	case tea.KeyLeft, tea.KeyCtrlB:
+		l.at = max(0, l.at-1)
+	case tea.KeyRight, tea.KeyCtrlF:
+		l.at = min(len(l.text), l.at+1)
+	case tea.KeyHome, tea.KeyCtrlA:
+		l.at = 0
+	case tea.KeyEnd, tea.KeyCtrlE:
+		l.at = len(l.text)
+	}
+}
+
+func (l *typedLine) insert(runes []rune) {
+	fresh := []rune(printable(string(runes)))
+	fresh = fresh[:min(len(fresh), maxTyped-len(l.text))]
+	l.text = append(l.text[:l.at:l.at], append(fresh, l.text[l.at:]...)...)
+	l.at += len(fresh)
+}
+
+// remove deletes the runes from a up to b, as far as there are any.
+func (l *typedLine) remove(a, b int) {
+	a, b = max(0, a), min(b, len(l.text))
+	if a < b {
+		l.text = append(l.text[:a:a], l.text[b:]...)
+		l.at = a
+	}
+}
+
+func (l *typedLine) wordStart() int {
+	i := l.at
+	for i > 0 && unicode.IsSpace(l.text[i-1]) {
+		i--
+	}
+	for i > 0 && !unicode.IsSpace(l.text[i-1]) {
+		i--
+	}
+	return i
+}
+
+// view draws the line with its cursor in width columns, or placeholder if nothing
+// is typed.
+func (l *typedLine) view(width int, placeholder string, cursor, dim lipgloss.Style) string {
+	block := " "
+	if cursor.Render(" ") == " " { // without colours there is no reverse either
+		block = "▏"
+	}
+	if len(l.text) == 0 {
+		return cursor.Render(block) + dim.Render(cut(placeholder, width-1))
+	}
+	before, under, after := string(l.text[:l.at]), block, ""
+	if l.at < len(l.text) {
+		under, after = string(l.text[l.at]), string(l.text[l.at+1:])
+	}
+	room := max(0, width-ansi.StringWidth(under))
+	if over := ansi.StringWidth(before) - room; over > 0 {
+		before = ansi.TruncateLeft(before, over, "")
+	}
+	after = ansi.Truncate(after, max(0, room-ansi.StringWidth(before)), "")
+	return strings.Join([]string{before, cursor.Render(under), after}, "")
+}

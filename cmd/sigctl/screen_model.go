@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/charmbracelet/bubbles/viewport"
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+const (
+	maxEntries = 2000    // kept on the screen; older ones go
+	maxTyped   = 4 << 10 // characters, of at most 4 bytes each: what fits into a text
+)
+
+// calls is what the screen makes happen.
+type calls interface {
+	Call(name string) bool
+	Say(text string) bool
+	Hangup(ctx context.Context)
+	Peers(ctx context.Context)
+	Stats() []string
+}
+
+// entryKind says what an entry of the screen's log is.
+type entryKind int
+
+const (
+	note   entryKind = iota // of the chat itself
+	alarm                   // a note that should not be missed
+	theirs                  // a text that came
+	ours                    // a text that was sent
+)
+
+// mark says what is known of a text that was sent.
+type mark int
+
+const (
+	onItsWay mark = iota
+	arrived
+	lost
+)
+
+// entry is one item of the log. Its texts are printable.
+type entry struct {
+	kind entryKind
+	at   time.Time
+	from string
+	text []string // lines
+	n    int      // of ours
+	mark mark     // of ours
+}
+
+// screen is the model of the full-screen chat. What comes from outside becomes
+// printable where it enters.
+type screen struct {
+	// set at construction
+	user, server string
+	calls        calls
+	now          func() time.Time
+	style        styles
+
+	width, height int
+	input         typedLine
+	log           viewport.Model
+	entries       []entry
+	present       []string // others in the room
+	call          *connected
+	calling       string // whom a call goes out to
+	fault         error  // why the server is lost
+	asked         bool   // /peers waits for its answer
+}
+
+func newScreen(user, server string, c calls, renderer *lipgloss.Renderer) screen {
+	s := screen{user: user, server: printable(server), calls: c, now: time.Now, style: newStyles(renderer)}
+	s.log = viewport.New(0, 0)
+	return s
+}
+
+// Init has nothing to start.
+func (s screen) Init() tea.Cmd { return nil }
+
+// Update takes what was typed and what happened.
+func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	var cmd tea.Cmd
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		s.width, s.height = msg.Width, msg.Height
+	case tea.KeyMsg:
+		s, cmd = s.key(msg)
+	case serverLost:
+		s.fault = msg.err
+		s.call, s.calling, s.present = nil, "", nil
+		s.add(alarm, "", "The server is lost: "+msg.err.Error(), "/quit ends the chat.")
+	case chatEvent:
+		s.happened(msg)
+	}
+	s.layout()
+	return s, cmd
+}
+
+func (s screen) key(msg tea.KeyMsg) (_ screen, cmd tea.Cmd) {
+	switch msg.Type {
+	case tea.KeyCtrlC:
+		return s, tea.Quit
+	case tea.KeyCtrlD:
+		if s.input.String() == "" {
+			return s, tea.Quit
+		}
+	case tea.KeyEnter:
+		return s.enter()
+	case tea.KeyPgUp, tea.KeyPgDown, tea.KeyUp, tea.KeyDown:
+		s.log, cmd = s.log.Update(msg)
+		return s, cmd
+	}
+	s.input.key(msg)
+	return s, nil
+}
+
+// enter takes the line that was typed.
+func (s screen) enter() (screen, tea.Cmd) {
+	line := strings.TrimSpace(s.input.String())
+	switch {
+	case line == "":
+		return s, nil
+	case strings.HasPrefix(line, "/"):
+		s.input.reset()
+		return s.command(line)
+	case s.call == nil:
+		s.add(note, "", "You are not in a call: /call NAME calls somebody.")
+		return s, nil // what was typed stays
+	case !s.calls.Say(line):
+		s.add(note, "", "The other side is slow: try again in a moment.")
+		return s, nil
+	}
+	s.input.reset()
+	s.log.GotoBottom()
+	return s, nil
+}
+
+func (s screen) command(line string) (screen, tea.Cmd) {
+	name, arg, _ := strings.Cut(line, " ")
+	arg = strings.TrimSpace(arg)
+	switch name {
+	case "/quit", "/q", "/exit":
+		return s, tea.Quit
+	case "/help", "/?":
+		s.add(note, "", helpLines...)
+	case "/call":
+		s.callSomebody(arg)
+	case "/hangup":
+		if s.call == nil && s.calling == "" {
+			s.add(note, "", "You are not in a call.")
+			return s, nil
+		}
+		return s, func() tea.Msg { s.calls.Hangup(context.Background()); return nil }
+	case "/peers":
+		s.asked = true
+		return s, func() tea.Msg { s.calls.Peers(context.Background()); return nil }
+	case "/verify":
+		s.verify()
+	case "/stats":
+		s.add(note, "", s.calls.Stats()...)
+	default:
+		s.add(note, "", "There is no "+name+": /help lists the commands.")
+	}
+	return s, nil
+}
+
+var helpLines = []string{
+	"/call NAME  call somebody",
+	"/hangup     end the call",
+	"/peers      who is here",
+	"/verify     the safety code",
+	"/stats      path and counters",
+	"/quit       end, as Ctrl-C does",
+	"PgUp and PgDn scroll. ✓: received there.",
+}
+
+func (s *screen) callSomebody(name string) {
+	switch {
+	case s.fault != nil:
+		s.add(note, "", "The server is lost.")
+	case s.call != nil || s.calling != "":
+		s.add(note, "", "You are in a call: /hangup ends it.")
+	case name == s.user:
+		s.add(note, "", "Nobody can call themselves.")
+	case !protocol.ValidName(name):
+		s.add(note, "", "Say whom: /call NAME")
+	case !s.calls.Call(name):
+		s.add(note, "", "A call is being made already.")
+	}
+}
+
+func (s *screen) verify() {
+	switch {
+	case s.call == nil:
+		s.add(note, "", "You are not in a call.")
+	case s.call.Safety == "":
+		s.add(note, "", "The other side is a plain page: there is no safety code.")
+	default:
+		s.add(note, "", "Safety code  "+s.call.Safety,
+			"Read it to each other by another way, a phone for example.",
+			"If it is the same, nobody listens, the server neither.")
+	}
+}
+
+// happened takes an event of the chat.
+func (s *screen) happened(e chatEvent) {
+	switch e := e.(type) {
+	case calling:
+		s.calling = e.Peer
+	case connected:
+		s.calling, s.call = "", &e
+		s.add(note, "", "Connected to "+e.Peer+", "+e.Path+" ("+e.Pair+").")
+		if !e.Receipts {
+			s.add(note, "", "This is a plain page: it says nothing of what it received.")
+		}
+	case message:
+		s.add(theirs, e.From, strings.Split(strings.ReplaceAll(e.Text, "\r\n", "\n"), "\n")...)
+	case sent:
+		s.add(ours, s.user, e.Text)
+		s.entries[len(s.entries)-1].n = e.N
+	case delivered:
+		s.setMarks(e.N, arrived)
+	case ended:
+		s.call, s.calling = nil, ""
+		s.setMarks(int(^uint(0)>>1), lost)
+		s.add(note, "", "Call with "+e.Peer+" ended: "+e.Reason+".")
+		if e.Undelivered > 0 {
+			s.add(alarm, "", "✗ marks what "+e.Peer+" may not have.")
+		}
+	case present:
+		s.present = slices.Clone(e.Peers)
+		if s.asked {
+			s.asked = false
+			s.add(note, "", "Here: "+strings.Join(append(slices.Clone(s.present), s.user+" (you)"), ", "))
+		}
+	case presence:
+		s.moved(e)
+	}
+}
+
+// moved notes who came or went.
+func (s *screen) moved(e presence) {
+	s.present = slices.DeleteFunc(slices.Clone(s.present), func(name string) bool { return name == e.Peer })
+	if !e.Here {
+		return
+	}
+	s.present = append(s.present, e.Peer)
+	slices.Sort(s.present)
+}
+
+// setMarks marks our texts up to the n-th of this call that are still on their way.
+func (s *screen) setMarks(n int, m mark) {
+	for i := range s.entries {
+		if e := &s.entries[i]; e.kind == ours && e.n <= n && e.mark == onItsWay {
+			e.mark = m
+		}
+	}
+}
+
+// add appends an entry to the log.
+func (s *screen) add(kind entryKind, from string, lines ...string) {
+	e := entry{kind: kind, at: s.now(), from: printable(from), text: make([]string, len(lines))}
+	for i, line := range lines {
+		e.text[i] = printable(line)
+	}
+	s.entries = append(s.entries, e)
+	if extra := len(s.entries) - maxEntries; extra > 0 {
+		s.entries = slices.Delete(s.entries, 0, extra)
+	}
+}
