@@ -95,14 +95,3 @@ func (a *allocations) count() int {
 	defer a.mu.RUnlock()
 	return len(a.byRelay)
 }
-
-// all returns the relays that live now.
-func (a *allocations) all() []*relay {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	var list []*relay
-	for _, r := range a.byRelay {
-		list = append(list, r)
-	}
-	return list
-}

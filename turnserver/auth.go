@@ -11,9 +11,8 @@ import (
 
 // identity is who signs a request.
 type identity struct {
-	username string // as in the request
-	user     string // whom quotas count: the part after expiry and key id
-	key      []byte // of the long-term credential mechanism, RFC 8489 section 9.2.2
+	user string // whom quotas count: the part after expiry and key id
+	key  []byte // of the long-term credential mechanism, RFC 8489 section 9.2.2
 }
 
 // auth knows who may have allocations.
@@ -26,12 +25,9 @@ type auth struct {
 
 // identify returns whose request this would be, with the key that it then is signed with: whether it is, is still
 // to be checked. Of several keys that could have signed it, it returns the one that did.
-func (a *auth) identify(username, realm string, raw []byte) (identity, bool) {
-	if realm != a.realm {
-		return identity{}, false
-	}
+func (a *auth) identify(username string, raw []byte) (identity, bool) {
 	if password, ok := a.users[username]; ok {
-		return identity{username, username, a.key(username, password)}, true
+		return identity{username, a.key(username, password)}, true
 	}
 	if a.secrets == nil {
 		return identity{}, false
@@ -40,7 +36,7 @@ func (a *auth) identify(username, realm string, raw []byte) (identity, bool) {
 	if err != nil {
 		return identity{}, false
 	}
-	id := identity{username: username, user: name.User}
+	id := identity{user: name.User}
 	for _, password := range passwords {
 		id.key = a.key(username, password)
 		if len(passwords) > 1 && signedWith(raw, id.key) {

@@ -2,7 +2,9 @@ package turnserver
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,11 @@ func TestCredentials(t *testing.T) {
 	}
 	good := ts.secrets.Issue("alice", time.Minute, ts.clock.now())
 	plain := second.Issue("alice", time.Minute, ts.clock.now())
+	first, err := turncred.NewSecrets(turncred.Secret{Key: bytes.Repeat([]byte("1"), turncred.MinKey)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plainFirst := first.Issue("alice", time.Minute, ts.clock.now())
 	expired := ts.secrets.Issue("alice", -time.Second, ts.clock.now())
 	tests := []struct {
 		name, username, password, realm string
@@ -27,6 +34,7 @@ func TestCredentials(t *testing.T) {
 	}{
 		{"issued", good.Username, good.Password, testRealm, true},
 		{"without key id, of the second secret", plain.Username, plain.Password, testRealm, true},
+		{"without key id, of the first secret", plainFirst.Username, plainFirst.Password, testRealm, true},
 		{"static", "static", "password", testRealm, true},
 		{"expired", expired.Username, expired.Password, testRealm, false},
 		{"wrong password", good.Username, "wrong", testRealm, false},
@@ -45,8 +53,8 @@ func TestCredentials(t *testing.T) {
 			t.Errorf("%s: allocated %v, want %v", tt.name, got, tt.ok)
 		}
 	}
-	if got := ts.Stats(); got.AllocationsCreated != 3 || got.AuthFailures != 9 {
-		t.Errorf("stats: got %+v, want 3 allocations and 9 failures", got)
+	if got := ts.Stats(); got.AllocationsCreated != 4 || got.AuthFailures != 9 {
+		t.Errorf("stats: got %+v, want 4 allocations and 9 failures", got)
 	}
 }
 
@@ -69,6 +77,9 @@ func TestAllocationOutlivesCredential(t *testing.T) {
 		t.Errorf("a new allocation with the expired credential: got success")
 	}
 	c.username, c.password = "static", "password"
+	if code := errorCode(c.request(stun.MethodAllocate, requestedUDP)); code != 437 {
+		t.Errorf("another user's Allocate on alice's five-tuple: got %d, want 437", code)
+	}
 	if code := errorCode(c.permit(p.addr)); code == 0 {
 		t.Errorf("another user's credential works on alice's allocation")
 	}
@@ -99,11 +110,19 @@ func TestQuotas(t *testing.T) {
 
 // A client that refreshes for ever still ends.
 func TestMaxLifetime(t *testing.T) {
-	ts := newTestServer(t, func(cfg *Config) { cfg.MaxLifetime = time.Nanosecond })
-	ts.allocated("alice")
-	ts.readers.Wait()
-	if got := ts.Stats().Allocations; got != 0 {
-		t.Errorf("allocations: got %d, want none", got)
+	cfg := testConfig(t)
+	cfg.MaxLifetime = time.Nanosecond
+	s, err := Listen(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	r, err := s.openRelay(identity{user: "alice"}, fiveTuple{}, s.listeners[0].relayAt, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.ReadFrom(nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("read after the longest lifetime: got %v, want %v", err, net.ErrClosed)
 	}
 }
 

@@ -20,8 +20,8 @@ func startControl(l *listener) error {
 		Realm:         l.server.Realm,
 		InboundMTU:    inboundMTU,
 		LoggerFactory: libraryLog{l.server.Logger},
-		AuthHandler: func(username, realm string, _ net.Addr) ([]byte, bool) {
-			key, ok := l.authenticate(username, realm)
+		AuthHandler: func(username, _ string, _ net.Addr) ([]byte, bool) {
+			key, ok := l.authenticate(username)
 			if !ok {
 				l.authenticated(false)
 			}

@@ -78,8 +78,8 @@ func newTestServer(t testing.TB, change func(*Config)) *testServer {
 	if err != nil {
 		t.Fatalf("listen: %v", err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(t.Context()) }()
+	served, ctx := make(chan error, 1), t.Context()
+	go func() { served <- s.Serve(ctx) }()
 	t.Cleanup(func() {
 		s.Close()
 		if err := <-served; err != nil && !errors.Is(err, net.ErrClosed) {

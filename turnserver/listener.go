@@ -51,13 +51,14 @@ func (l *listener) SetWriteDeadline(time.Time) error           { return errors.E
 
 // authenticate returns the key that the request in hand has to be signed with. What is about an allocation is
 // signed with the key that opened it, even if the credential has expired since: RFC 8656 section 5 wants the
-// same credentials all along, and a call may last longer than they do.
-func (l *listener) authenticate(username, realm string) ([]byte, bool) {
+// same credentials all along, and a call may last longer than they do. A key holds user name and realm, so whoever
+// gives others has signed with another key.
+func (l *listener) authenticate(username string) ([]byte, bool) {
 	r := l.server.allocations.of(fiveTuple{l.hand.client, l.address})
 	if r != nil && !isAllocate(l.hand.raw) {
-		return r.owner.key, username == r.owner.username && realm == l.server.auth.realm
+		return r.owner.key, true
 	}
-	id, ok := l.server.auth.identify(username, realm, l.hand.raw)
+	id, ok := l.server.auth.identify(username, l.hand.raw)
 	l.hand.signer = id
 	return id.key, ok
 }

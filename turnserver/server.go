@@ -148,10 +148,7 @@ func (s *Server) Close() error {
 		for _, l := range serving {
 			<-l.ended // from here on it opens no relay
 		}
-		for _, r := range s.allocations.all() {
-			r.Close()
-		}
-		s.readers.Wait()
+		s.readers.Wait() // the library closes all relays when its listener has ended
 	})
 	return nil
 }

@@ -85,26 +85,25 @@ func TestWildcard(t *testing.T) {
 }
 
 func TestPortRange(t *testing.T) {
-	low := newPeer(t, "127.0.0.1").addr.Port() // taken by another program
-	if low > 65000 {
-		t.Fatalf("port %d leaves no room for the test", low)
+	const low, high = 20_000, 20_099
+	taken, err := bind(netip.MustParseAddrPort("127.0.0.77:20050")) // by another program
+	if err != nil {
+		t.Fatal(err)
 	}
-	ts := newTestServer(t, func(cfg *Config) { cfg.MinPort, cfg.MaxPort = low, low+4 })
-	seen := map[uint16]bool{}
-	for {
-		c := ts.client("alice")
-		response := c.request(stun.MethodAllocate, requestedUDP)
-		if code := errorCode(response); code != 0 {
-			if code != 508 || len(seen) == 0 {
-				t.Errorf("Allocate after %d ports: got %d, want 508 once the range is used up", len(seen), code)
-			}
-			break
-		}
-		port := c.relayed.Port()
-		if port <= low || port > low+4 || seen[port] {
-			t.Errorf("relayed port %d: want a new one above %d and up to %d", port, low, low+4)
+	defer taken.Close()
+	ts := newTestServer(t, func(cfg *Config) {
+		cfg.Listen, cfg.MinPort, cfg.MaxPort, cfg.UserQuota = []string{"127.0.0.77:0"}, low, high, 1000
+	})
+	seen := map[uint16]bool{20050: true}
+	for range high - low {
+		port := ts.allocated("alice").relayed.Port()
+		if port < low || port > high || seen[port] {
+			t.Errorf("relayed port %d: want a new one from %d to %d", port, low, high)
 		}
 		seen[port] = true
+	}
+	if code := errorCode(ts.client("alice").request(stun.MethodAllocate, requestedUDP)); code != 508 {
+		t.Errorf("Allocate with all ports in use: got %d, want 508", code)
 	}
 }
 
