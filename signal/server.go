@@ -101,6 +101,9 @@ func (s *Server) accept(l net.Listener) error {
 	return err
 }
 
+// Sessions returns how many users are logged in.
+func (s *Server) Sessions() int { return s.hub.size() }
+
 // Stats is a moment's picture of a server.
 type Stats struct {
 	Connections int // WebSockets, logged in or not

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/sigctl/sigctl/pkg/user"
 )
 
 // maxSocketPath is the longest path that every Unix takes for a socket.
@@ -41,6 +44,17 @@ func listenAdmin(path string) (net.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("admin socket: %w", err), l.Close())
 	}
 	return l, nil
+}
+
+// adminHandler is what the admin socket offers: the user store, and profiles of
+// the running server (go tool pprof).
+func adminHandler(store user.Store) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/users/", user.NewHandler(store))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
 }
 
 // serveAdmin answers on l until ctx ends.

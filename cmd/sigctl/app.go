@@ -66,7 +66,8 @@ func newApp(ctx context.Context, opts *serveOptions, log *slog.Logger) (_ *app, 
 func (a *app) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.signal.Serve(ctx, a.listener) })
-	g.Go(func() error { return serveAdmin(ctx, a.admin, user.NewHandler(a.store)) })
+	g.Go(func() error { return serveAdmin(ctx, a.admin, adminHandler(a.store)) })
+	g.Go(func() error { trimMemory(ctx, a.signal.Sessions); return nil })
 	if a.relay != nil {
 		g.Go(func() error { return a.relay.Serve(ctx) })
 	}

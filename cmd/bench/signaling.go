@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+// measureStart says how large the program is and how soon it listens.
+func measureStart(ctx context.Context, opts options, t *table) error {
+	info, err := os.Stat(opts.sigctl)
+	if err != nil {
+		return err
+	}
+	t.said("size of the program", "%.1f MB", float64(info.Size())/1e6)
+	s, err := startServer(ctx, opts, 0, true)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	t.said("time to listen, first start: CA and certificate are made", "%d ms", s.listening.Milliseconds())
+	s.end()
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	t.said("time to listen, later", "%d ms", s.listening.Milliseconds())
+	return nil
+}
+
+// measureMemory says what an idle connection costs the server.
+func measureMemory(ctx context.Context, opts options, t *table) error {
+	return errors.Join(
+		measureIdle(ctx, opts, t, "memory of an idle connection, plain", false, 9),
+		measureIdle(ctx, opts, t, "memory of an idle connection, WSS", true, 18),
+	)
+}
+
+func measureIdle(ctx context.Context, opts options, t *table, what string, tls bool, bound float64) error {
+	s, err := startServer(ctx, opts, opts.clients, tls)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	empty, err := s.settled(ctx, 2*time.Second)
+	if err != nil {
+		return err
+	}
+	conns, err := s.login(ctx, opts.clients)
+	defer closeAll(conns)
+	if err != nil {
+		return err
+	}
+	var readers sync.WaitGroup // answer pings
+	for _, ws := range conns {
+		readers.Go(func() { ws.ReadMessage() })
+	}
+	full, err := s.settled(ctx, time.Minute)
+	if err != nil {
+		return err
+	}
+	t.atMost(what, float64(full-empty)/float64(opts.clients)/1e3, bound, "KB")
+	closeAll(conns)
+	readers.Wait()
+	return nil
+}
+
+// settled returns the resident set after a wait and one garbage collection.
+func (s *server) settled(ctx context.Context, wait time.Duration) (int64, error) {
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(wait):
+	}
+	if err := s.collect(ctx); err != nil {
+		return 0, err
+	}
+	return s.rss()
+}
+
+// The load of measureCPU.
+const (
+	pairs   = 100
+	rate    = 10_000 // messages a second, in all
+	seconds = 10
+)
+
+// measureCPU says what it costs the server to carry a message.
+func measureCPU(ctx context.Context, opts options, t *table) error {
+	s, err := startServer(ctx, opts, 2*pairs, false)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	conns, err := s.login(ctx, 2*pairs)
+	defer closeAll(conns)
+	if err != nil {
+		return err
+	}
+	before, err := s.cpu()
+	if err != nil {
+		return err
+	}
+	var g errgroup.Group
+	start := time.Now()
+	for p := range pairs {
+		g.Go(func() error { return talk(conns[2*p], userName(2*p+1), start.Add(time.Duration(p)*time.Second/rate)) })
+		g.Go(func() error { return listen(conns[2*p+1]) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	after, err := s.cpu()
+	if err != nil {
+		return err
+	}
+	const messages = rate * seconds
+	t.atMost("CPU of a relayed message at 10 000/s, plain", float64((after-before).Microseconds())/messages, 16, "µs")
+	t.said("rate that was reached", "%.0f/s", messages/time.Since(start).Seconds())
+	return nil
+}
+
+// talk sends its share of the messages, evenly.
+func talk(ws *websocket.Conn, to string, start time.Time) error {
+	mid, line := "0", uint16(0)
+	frame, err := protocol.EncodeClient("", protocol.Candidate{Name: to, Candidate: &protocol.CandidateInit{
+		Candidate: "candidate:1 1 udp 2130706431 192.0.2.1 50000 typ host", SDPMid: &mid, SDPMLineIndex: &line,
+	}})
+	if err != nil {
+		return err
+	}
+	for i := range rate * seconds / pairs {
+		time.Sleep(time.Until(start.Add(time.Duration(i) * pairs * time.Second / rate)))
+		if err := ws.WriteMessage(websocket.TextMessage, frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func listen(ws *websocket.Conn) error {
+	for range rate * seconds / pairs {
+		if _, _, err := ws.ReadMessage(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
