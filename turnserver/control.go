@@ -29,7 +29,8 @@ func startControl(l *listener) error {
 		},
 		QuotaHandler: func(string, string, net.Addr) bool { return l.mayAllocate() },
 		EventHandler: turn.EventHandler{
-			OnAuth: func(_, _ net.Addr, _, _, _, _ string, ok bool) { l.authenticated(ok) },
+			OnAuth:              func(_, _ net.Addr, _, _, _, _ string, ok bool) { l.authenticated(ok) },
+			OnAllocationCreated: func(_, _ net.Addr, _, _, _ string, relay net.Addr, _ int) { l.allocated(relay) },
 		},
 		PacketConnConfigs: []turn.PacketConnConfig{{
 			PacketConn:            l,

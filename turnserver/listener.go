@@ -92,7 +92,14 @@ func (l *listener) mayReach(ip net.IP) bool {
 	return ok
 }
 
-// allocate opens a relay for the request in hand, at a wanted port if that is not 0.
+// allocate opens a relay for the request in hand, at a wanted port if that is not 0. It may be closed again without
+// becoming an allocation: the library looks for an even port that way.
 func (l *listener) allocate(wanted int) (*relay, error) {
 	return l.server.openRelay(l.hand.signer, fiveTuple{l.hand.client, l.address}, l.relayAt, uint16(wanted))
+}
+
+// allocated is told that the relay for the request in hand has become an allocation.
+func (l *listener) allocated(relay net.Addr) {
+	l.server.counters.created.Add(1)
+	l.server.Logger.Info("allocation", "user", l.hand.signer.user, "client", l.hand.client, "relay", relay)
 }

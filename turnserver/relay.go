@@ -64,8 +64,6 @@ func (s *Server) openRelay(owner identity, tuple fiveTuple, at external, wanted 
 		return nil, err
 	}
 	s.readers.Go(r.readSocket)
-	s.counters.created.Add(1)
-	s.Logger.Info("allocation", "user", owner.user, "client", tuple.client, "relay", r.public)
 	return r, nil
 }
 
@@ -151,7 +149,7 @@ func (r *relay) Close() error {
 		close(r.closed)
 		r.server.allocations.remove(r) // before the port can be another's
 		r.socket.Close()
-		r.server.Logger.Debug("allocation ended", "user", r.owner.user, "client", r.tuple.client, "relay", r.public,
+		r.server.Logger.Debug("relay closed", "user", r.owner.user, "client", r.tuple.client, "relay", r.public,
 			"lived", r.server.auth.now().Sub(r.opened))
 	})
 	return nil

@@ -107,6 +107,20 @@ func TestPortRange(t *testing.T) {
 	}
 }
 
+// A port that was looked at and not taken is no allocation: it is neither counted nor kept.
+func TestEvenPort(t *testing.T) {
+	ts := newTestServer(t, nil)
+	c := ts.client("alice")
+	evenPort := stun.RawAttribute{Type: stun.AttrEvenPort, Value: []byte{0}}
+	c.wantOK(stun.MethodAllocate, c.request(stun.MethodAllocate, requestedUDP, evenPort))
+	if c.relayed.Port()%2 != 0 {
+		t.Errorf("relayed port: got %d, want an even one", c.relayed.Port())
+	}
+	if got := ts.Stats(); got.AllocationsCreated != 1 || got.Allocations != 1 {
+		t.Errorf("stats: got %+v, want one allocation", got)
+	}
+}
+
 // Close ends everything, at once and as often as it is called. (That no goroutine is left is for TestMain.)
 func TestClose(t *testing.T) {
 	s, err := Listen(testConfig(t))
