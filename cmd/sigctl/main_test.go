@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"expect":    cmdExpect,
 			"interrupt": cmdInterrupt,
 			"crash":     cmdCrash,
+			"redis":     cmdRedis,
 			"finish":    cmdFinish,
 		},
 	})

@@ -79,6 +79,7 @@ flag > environment > file > default.
 	flags.StringVar(&global.config, "config", "", "YAML `file` with values for the flags")
 	flags.StringVar(&global.data, "data", defaultDataDir(), "`directory` of the users, the development CA and keys")
 	root.AddCommand(
+		newDemo(std),
 		newServe(global, std),
 		newTURN(global, std),
 		newChat(global, std),

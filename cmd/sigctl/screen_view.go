@@ -15,12 +15,13 @@ const (
 
 // styles use the terminal's own colours, so that they fit its theme.
 type styles struct {
-	dim, accent, title, good, relay, bad, me, you lipgloss.Style
+	dim, bright, accent, title, good, relay, bad, me, you lipgloss.Style
 }
 
 func newStyles(r *lipgloss.Renderer) styles {
 	colour := func(c string) lipgloss.Style { return r.NewStyle().Foreground(lipgloss.Color(c)) }
 	return styles{
+		bright: r.NewStyle().Bold(true),
 		dim:    r.NewStyle().Faint(true),
 		accent: colour("6").Bold(true),
 		title:  r.NewStyle().Reverse(true).Bold(true),

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -21,6 +22,8 @@ import (
 //	interrupt NAME CODE                  interrupt and wait; the exit code must be CODE
 //	crash NAME                          kill -9, and wait
 //	finish NAME CODE                    close its input and wait
+//
+//	redis KEY VALUE                     start a Redis with a key set by hand; its URL becomes $REDIS
 //
 // interrupt and finish leave what it wrote in the files NAME.out and NAME.err.
 
@@ -206,4 +209,15 @@ func (p *process) finish(ts *testscript.TestScript, name, code string) {
 		ts.Check(os.WriteFile(ts.MkAbs(file), t.text.Bytes(), 0o600))
 	}
 	checkCode(ts, code, p.waitErr)
+}
+
+func cmdRedis(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: redis KEY VALUE")
+	}
+	server := miniredis.NewMiniRedis()
+	ts.Check(server.Start())
+	ts.Defer(server.Close)
+	ts.Check(server.Set(args[0], args[1]))
+	ts.Setenv("REDIS", "redis://"+server.Addr())
 }
