@@ -26,7 +26,7 @@ var browser context.Context
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		allocator, end := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox)...)
+		allocator, end := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.IgnoreCertErrors)...)
 		defer end()
 		ctx, cancel := chromedp.NewContext(allocator)
 		defer cancel()
@@ -44,6 +44,10 @@ type person struct {
 	t    *testing.T
 	ctx  context.Context
 	name string
+
+	mu       sync.Mutex
+	faults   []string // guarded by mu; what must not be in the console
+	warnings []string // guarded by mu; what the page itself wrote there
 }
 
 // newPerson opens the page. Scripts run in it before the page's own.
@@ -65,16 +69,19 @@ func newPerson(t *testing.T, s *fakeServer, name string, scripts ...string) *per
 
 // watchConsole fails the test when a script throws or the policy blocks something.
 func (p *person) watchConsole() {
-	var mu sync.Mutex
-	var faults []string
-	note := func(text string) { mu.Lock(); defer mu.Unlock(); faults = append(faults, text) }
 	err := chromedp.Listen(p.ctx, func(event any) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
-			note(e.ExceptionDetails.Text + " " + fmt.Sprint(e.ExceptionDetails.Exception))
+			p.faults = append(p.faults, e.ExceptionDetails.Text+" "+fmt.Sprint(e.ExceptionDetails.Exception))
+		case *runtime.EventConsoleAPICalled:
+			for _, arg := range e.Args {
+				p.warnings = append(p.warnings, string(arg.Value))
+			}
 		case *cdplog.EventEntryAdded:
 			if e.Entry.Source == "security" || e.Entry.Source == "javascript" {
-				note(e.Entry.Text)
+				p.faults = append(p.faults, e.Entry.Text)
 			}
 		}
 	})
@@ -82,9 +89,9 @@ func (p *person) watchConsole() {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, fault := range faults {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, fault := range p.faults {
 			p.t.Errorf("%s's console: %s", p.name, fault)
 		}
 	})
@@ -119,7 +126,10 @@ func (p *person) waitFor(expression string) {
 	defer cancel()
 	poll := fmt.Sprintf(`new Promise((done) => { const look = () => (%s) ? done(true) : setTimeout(look, 10); look(); })`, expression)
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](poll, chromedp.EvalAwaitPromise)); err != nil {
-		p.t.Fatalf("%s waited for %s: %v; the page says:\n%s", p.name, expression, err, eval[string](p, `document.body.innerText`))
+		text := eval[string](p, `document.body.innerText`)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.t.Fatalf("%s waited for %s: %v; its console: %q; the page says:\n%s", p.name, expression, err, p.warnings, text)
 	}
 }
 

@@ -43,7 +43,7 @@ func newFakeServer(t *testing.T) *fakeServer {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ws", s.serve)
 	mux.Handle("/", Handler())
-	s.Server = httptest.NewServer(mux)
+	s.Server = httptest.NewTLSServer(mux) // as in production: wss is another scheme than the page's
 	t.Cleanup(s.Close)
 	return s
 }

@@ -80,3 +80,26 @@ func TestOfferThatCannotBeTrustedIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// A browser may deliver a message before it says that its channel is open. The
+// hello goes first all the same.
+func TestHelloIsTheFirstMessage(t *testing.T) {
+	const lateOpen = `
+		const state = Object.getOwnPropertyDescriptor(RTCDataChannel.prototype, "readyState").get;
+		const asked = new WeakSet();
+		Object.defineProperty(RTCDataChannel.prototype, "readyState", { get() {
+			if (asked.has(this)) return state.call(this);
+			asked.add(this);
+			return "connecting";
+		} });
+		Object.defineProperty(RTCDataChannel.prototype, "onopen", { set(then) { setTimeout(then, 500); } });`
+	s := newFakeServer(t)
+	bob := newPerson(t, s, "bob", lateOpen)
+	bob.signIn("bob-password")
+	bob.wantVisible("app")
+	alice := signedIn(t, s, "alice")[0]
+	alice.call(bob)
+	alice.wantText("status", "Connected, direct")
+	bob.say("hello")
+	alice.wantHeard("hello")
+}

@@ -81,7 +81,7 @@ var states = []struct {
 		alice.wantText("status", "Connected, direct")
 		eval[bool](alice, `Object.defineProperty(connections[0], "connectionState", { value: "disconnected" }),
 			connections[0].dispatchEvent(new Event("connectionstatechange"))`)
-		alice.wantText("status", "Connection interrupted, trying again…")
+		alice.wantText("status", "Reconnecting…")
 		return alice
 	}},
 	{"long", func(t *testing.T, s *fakeServer) *person {

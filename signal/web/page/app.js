@@ -1,7 +1,7 @@
 // The page: joins the session to the views.
 
 import { Conversation } from "./conversation.js";
-import { byId } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { People } from "./people.js";
 import { Session } from "./session.js";
 import { SignIn } from "./signin.js";
@@ -92,12 +92,10 @@ function signOut(text = "") {
 }
 
 async function verify() {
+  const code = await call.safetyCode();
+  if (!call) return; // ended meanwhile
   byId("safety-peer").textContent = call.peer;
-  byId("safety-code").replaceChildren(...(await call.safetyCode()).split(" ").map((group) => {
-    const span = document.createElement("span");
-    span.textContent = `${group} `;
-    return span;
-  }));
+  byId("safety-code").replaceChildren(...code.split(" ").map((group) => element("span", "", `${group} `)));
   byId("safety").showModal();
 }
 

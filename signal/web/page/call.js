@@ -152,9 +152,9 @@ export class Call {
   // certificate: the safety code may have been compared.
   async #describe(type, { sdp }) {
     checkDataOnly(sdp);
+    const fingerprint = fingerprintOf(sdp);
     const before = this.#pc.remoteDescription;
-    if (before && fingerprintOf(before.sdp) !== fingerprintOf(sdp)) throw new Error("description with another certificate");
-    fingerprintOf(sdp);
+    if (before && fingerprintOf(before.sdp) !== fingerprint) throw new Error("description with another certificate");
     await this.#pc.setRemoteDescription({ type, sdp });
     this.#incoming.open();
   }

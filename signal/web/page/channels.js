@@ -26,6 +26,7 @@ export class Channels {
   #other = null; // a channel of another label: the chat of a plain page
   #early = [];
   #timer = 0;
+  #greeted = false; // whether our hello has gone
   #ready = false;
   #receipts;
 
@@ -76,8 +77,18 @@ export class Channels {
 
   #takeControl(channel) {
     this.#control = channel;
-    channel.onmessage = (event) => this.#guard(() => this.#onControl(event.data));
-    whenOpen(channel, () => this.#tell({ type: "hello", received: this.#receipts.taken, version }));
+    channel.onmessage = (event) => this.#guard(() => {
+      this.#greet(); // a message can come before the browser says that the channel is open
+      this.#onControl(event.data);
+    });
+    whenOpen(channel, () => this.#greet());
+  }
+
+  // greet sends our hello, which is the first message on control.
+  #greet() {
+    if (this.#greeted || this.#control.readyState !== "open") return;
+    this.#greeted = true;
+    this.#tell({ type: "hello", received: this.#receipts.taken, version });
   }
 
   #takeChat(channel) {

@@ -8,7 +8,7 @@ const time = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-di
 const statusTexts = {
   connecting: "Connecting…",
   open: "Connected",
-  interrupted: "Connection interrupted, trying again…",
+  interrupted: "Reconnecting…",
   ended: "Call ended",
 };
 
@@ -116,7 +116,7 @@ export class Conversation {
     const status = byId("status");
     status.dataset.state = this.#state;
     let text = statusTexts[this.#state];
-    if (this.#state === "open" && this.#path) text = this.#path === "relayed" ? "Connected, relayed" : "Connected, direct";
+    if (this.#state === "open" && this.#path) text += `, ${this.#path}`;
     if (this.#state === "open" && !this.#receipts) text += ", no receipts";
     if (status.textContent !== text) status.textContent = text;
   }
@@ -145,6 +145,7 @@ export class Conversation {
     const when = element("time", "", time.format(now));
     when.dateTime = now.toISOString();
     const meta = element("span", "meta", when, mark);
+    meta.ariaLive = "off"; // a mark that changes is not worth an interruption
     const item = element("li", `message ${side}`,
       element("span", "hidden-text", element("bdi", "", author), ": "), element("bdi", "text", text), meta);
     item.classList.toggle("follows", this.#messages.lastElementChild?.classList.contains(side) ?? false);

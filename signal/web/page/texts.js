@@ -13,7 +13,7 @@ const errors = {
 const closes = {
   1001: "The server is restarting.",
   1006: "The connection to the server was lost.",
-  1011: "Something went wrong on the server. Try again in a moment.",
+  1011: "Something went wrong on the server.",
   1012: "The server is restarting.",
   1013: "The server is busy. Try again in a moment.",
   4000: "The server is restarting.",
