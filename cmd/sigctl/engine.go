@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/sigctl/sigctl/peer"
@@ -31,16 +32,13 @@ func newEngine(client *peer.Client, emit func(chatEvent)) *engine {
 	return &engine{client: client, emit: emit, wanted: make(chan string, 1)}
 }
 
-// run takes and makes calls until ctx ends or the server is lost, which is the
-// error then.
-func (e *engine) run(ctx context.Context) error {
+// run takes and makes calls until ctx ends or the server is lost.
+func (e *engine) run(ctx context.Context) {
 	for {
 		call, err := e.next(ctx)
 		switch {
-		case ctx.Err() != nil:
-			return nil
-		case e.client.Err() != nil:
-			return e.client.Err()
+		case ctx.Err() != nil, e.client.Err() != nil:
+			return
 		case err != nil:
 			continue // said already
 		}
@@ -98,7 +96,7 @@ func (e *engine) dial(ctx context.Context, name string) (*peer.Call, error) {
 	e.cancel = nil
 	e.mu.Unlock()
 	if err != nil {
-		reason := oneLine(err.Error())
+		reason := oneLine(strings.TrimPrefix(err.Error(), "call "+name+": "))
 		if errors.Is(err, context.Canceled) {
 			reason = "hung up"
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/sigctl/sigctl/peer"
 )
 
-// serverLost is the message that ends all calling.
+// serverLost is the message after which there are no new calls.
 type serverLost struct{ err error }
 
 // chatScreen runs the full-screen chat until /quit.
@@ -36,8 +36,13 @@ func chatScreen(ctx context.Context, config *peer.Config, opts *chatOptions, std
 	var running sync.WaitGroup
 	running.Go(func() {
 		engine.Peers(ctx)
-		if err := engine.run(ctx); err != nil {
-			program.Send(serverLost{err})
+		engine.run(ctx)
+	})
+	running.Go(func() {
+		select {
+		case <-client.Done():
+			program.Send(serverLost{client.Err()})
+		case <-ctx.Done():
 		}
 	})
 	final, err := program.Run()

@@ -89,8 +89,8 @@ func (l *typedLine) view(width int, placeholder string, cursor, dim lipgloss.Sty
 		under, after = string(l.text[l.at]), string(l.text[l.at+1:])
 	}
 	room := max(0, width-ansi.StringWidth(under))
-	if over := ansi.StringWidth(before) - room; over > 0 {
-		before = ansi.TruncateLeft(before, over, "")
+	for over := ansi.StringWidth(before) - room; over > 0; over = ansi.StringWidth(before) - room {
+		before = ansi.TruncateLeft(before, over+1, "") // one more: half a wide character cannot go
 	}
 	after = ansi.Truncate(after, max(0, room-ansi.StringWidth(before)), "")
 	return strings.Join([]string{before, cursor.Render(under), after}, "")

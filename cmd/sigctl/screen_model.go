@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/charmbracelet/bubbles/viewport"
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/lipgloss"
 
@@ -67,7 +67,7 @@ type screen struct {
 
 	width, height int
 	input         typedLine
-	log           viewport.Model
+	scroll        int // rows between the end of the log and that of the screen
 	entries       []entry
 	present       []string // others in the room
 	call          *connected
@@ -78,7 +78,6 @@ type screen struct {
 
 func newScreen(user, server string, c calls, renderer *lipgloss.Renderer) screen {
 	s := screen{user: user, server: printable(server), calls: c, now: time.Now, style: newStyles(renderer)}
-	s.log = viewport.New(0, 0)
 	return s
 }
 
@@ -95,16 +94,15 @@ func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		s, cmd = s.key(msg)
 	case serverLost:
 		s.fault = msg.err
-		s.call, s.calling, s.present = nil, "", nil
-		s.add(alarm, "", "The server is lost: "+msg.err.Error(), "/quit ends the chat.")
+		s.calling, s.present = "", nil
+		s.add(alarm, "", "The server is lost: "+msg.err.Error(), "There are no new calls: /quit ends the chat.")
 	case chatEvent:
 		s.happened(msg)
 	}
-	s.layout()
 	return s, cmd
 }
 
-func (s screen) key(msg tea.KeyMsg) (_ screen, cmd tea.Cmd) {
+func (s screen) key(msg tea.KeyMsg) (screen, tea.Cmd) {
 	switch msg.Type {
 	case tea.KeyCtrlC:
 		return s, tea.Quit
@@ -114,9 +112,14 @@ func (s screen) key(msg tea.KeyMsg) (_ screen, cmd tea.Cmd) {
 		}
 	case tea.KeyEnter:
 		return s.enter()
-	case tea.KeyPgUp, tea.KeyPgDown, tea.KeyUp, tea.KeyDown:
-		s.log, cmd = s.log.Update(msg)
-		return s, cmd
+	case tea.KeyPgUp:
+		s.scrollBy(s.logHeight() - 1)
+	case tea.KeyPgDown:
+		s.scrollBy(1 - s.logHeight())
+	case tea.KeyUp:
+		s.scrollBy(1)
+	case tea.KeyDown:
+		s.scrollBy(-1)
 	}
 	s.input.key(msg)
 	return s, nil
@@ -139,7 +142,7 @@ func (s screen) enter() (screen, tea.Cmd) {
 		return s, nil
 	}
 	s.input.reset()
-	s.log.GotoBottom()
+	s.scroll = 0
 	return s, nil
 }
 
@@ -229,9 +232,13 @@ func (s *screen) happened(e chatEvent) {
 	case delivered:
 		s.setMarks(e.N, arrived)
 	case ended:
+		if s.call == nil {
+			s.add(note, "", "No call with "+e.Peer+": "+e.Reason+".")
+		} else {
+			s.add(note, "", "Call with "+e.Peer+" ended: "+e.Reason+".")
+		}
 		s.call, s.calling = nil, ""
-		s.setMarks(int(^uint(0)>>1), lost)
-		s.add(note, "", "Call with "+e.Peer+" ended: "+e.Reason+".")
+		s.setMarks(math.MaxInt, lost)
 		if e.Undelivered > 0 {
 			s.add(alarm, "", "✗ marks what "+e.Peer+" may not have.")
 		}
@@ -272,6 +279,9 @@ func (s *screen) add(kind entryKind, from string, lines ...string) {
 		e.text[i] = printable(line)
 	}
 	s.entries = append(s.entries, e)
+	if s.scroll > 0 { // what is looked at stays where it is
+		s.scroll += len(s.entryRows(e))
+	}
 	if extra := len(s.entries) - maxEntries; extra > 0 {
 		s.entries = slices.Delete(s.entries, 0, extra)
 	}

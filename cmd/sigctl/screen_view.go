@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/lipgloss"
@@ -10,7 +11,7 @@ import (
 
 const (
 	narrow    = 60 // columns; below, times and decorations go
-	frameRows = 6  // title, state, two rules, input, footer
+	frameRows = 5  // title, two rules, input, footer
 )
 
 // styles use the terminal's own colours, so that they fit its theme.
@@ -40,23 +41,41 @@ func (s screen) View() string {
 	}
 	rule := s.style.dim.Render(strings.Repeat("─", s.width))
 	rows := append([]string{s.titleRow()}, s.stateRows()...)
-	rows = append(rows, rule, s.log.View(), rule, s.inputRow(), s.footer())
+	rows = append(rows, rule)
+	rows = append(rows, s.logRows()...)
+	rows = append(rows, rule, s.inputRow(), s.footer())
 	return strings.Join(rows, "\n")
 }
 
-// layout fits the parts into the terminal. The log stays at its end, unless it
-// was scrolled away from there.
-func (s *screen) layout() {
-	if s.width == 0 {
-		return
+// logHeight is how many rows are left for the log.
+func (s screen) logHeight() int { return max(1, s.height-frameRows-len(s.stateRows())) }
+
+// logRows are the rows of the log that are to be seen: those before the last
+// s.scroll ones.
+func (s screen) logRows() []string {
+	height := s.logHeight()
+	var rows []string // from the last one up
+	for _, e := range slices.Backward(s.entries) {
+		if len(rows) >= height+s.scroll {
+			break
+		}
+		of := s.entryRows(e)
+		slices.Reverse(of)
+		rows = append(rows, of...)
 	}
-	follow := s.log.AtBottom()
-	s.log.Width = s.width
-	s.log.Height = max(1, s.height-frameRows-len(s.stateRows())+1)
-	s.log.SetContent(s.logText())
-	if follow {
-		s.log.GotoBottom()
+	rows = rows[min(s.scroll, max(0, len(rows)-height)):]
+	rows = rows[:min(height, len(rows))]
+	slices.Reverse(rows)
+	return append(rows, make([]string, height-len(rows))...)
+}
+
+// scrollBy scrolls up, or down if rows is negative.
+func (s *screen) scrollBy(rows int) {
+	total := 0
+	for _, e := range s.entries {
+		total += len(s.entryRows(e))
 	}
+	s.scroll = max(0, min(s.scroll+rows, total-s.logHeight()))
 }
 
 func (s screen) inputRow() string {
@@ -119,26 +138,14 @@ func (s screen) footer() string {
 		text = " /help  /call NAME  /hangup  /quit"
 	}
 	right := ""
-	if !s.log.AtBottom() {
+	if s.scroll > 0 {
 		right = "↓ more "
 	}
 	return s.style.dim.Render(spread(text, right, s.width))
 }
 
-// logText is the log, wrapped.
-func (s screen) logText() string {
-	var b strings.Builder
-	for i, e := range s.entries {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString(s.entryText(e))
-	}
-	return b.String()
-}
-
-// entryText draws an entry with its continuation lines indented.
-func (s screen) entryText(e entry) string {
+// entryRows draws an entry with its continuation lines indented.
+func (s screen) entryRows(e entry) []string {
 	head, indent := s.entryHead(e)
 	width := max(8, s.width-indent-2) // two columns for a mark
 	var lines []string
@@ -159,7 +166,7 @@ func (s screen) entryText(e entry) string {
 		}
 	}
 	lines[len(lines)-1] += s.markText(e)
-	return strings.Join(lines, "\n")
+	return lines
 }
 
 // entryHead is what stands before an entry, and how wide that is.

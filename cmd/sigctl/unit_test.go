@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+
+	"github.com/sigctl/sigctl/peer"
+	"github.com/sigctl/sigctl/pkg/protocol"
+	"github.com/sigctl/sigctl/pkg/turncred"
+)
+
+func TestPrintable(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"plain ünïcödé 漢字", "plain ünïcödé 漢字"},
+		{"👩‍👧", "👩‍👧"}, // a zero-width joiner
+		{"\x1b[31m", "�[31m"},
+		{"a\tb\nc", "a b c"},
+		{"\u009b31m", "�31m"},
+		{"\u202eevil\u2066", "�evil�"},
+		{"\ufeff\u00ad", "��"},
+		{"\u2028\u2029", "��"},
+		{"\xff", "�"},
+		{"\U000e0041", "�"}, // a tag
+	} {
+		if got := printable(c.in); got != c.want {
+			t.Errorf("printable(%q) = %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0},
+		{errors.New("x"), 1},
+		{usage(errors.New("x")), 2},
+		{errors.Join(usage(errors.New("x")), errors.New("y")), 2},
+		{fmt.Errorf("a: %w", peer.ErrAuth), 3},
+		{peer.ErrOffline, 4},
+		{peer.ErrBusy, 4},
+		{peer.ErrRejected, 4},
+		{hint(peer.ErrOffline, "h"), 4},
+		{peer.ErrTimeout, 5},
+		{fmt.Errorf("a: %w", context.Canceled), 130},
+	} {
+		if got := exitCode(c.err); got != c.want {
+			t.Errorf("exitCode(%v) = %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+func TestReport(t *testing.T) {
+	var b bytes.Buffer
+	report(&b, errors.Join(
+		usage(errors.New("one"), "type this", "or that"),
+		fmt.Errorf("two: %w", errors.Join(errors.New("a"), errors.New("b\x1b"))),
+	))
+	want := "sigctl: one\nhint: type this\nhint: or that\nsigctl: two: a; b�\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("report (-want +got):\n%s", diff)
+	}
+}
+
+// No two faults of the same command line flags may be hidden by a panic or a
+// flag that config show cannot print.
+func TestEveryCommand(t *testing.T) {
+	var visit func(*cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		if cmd.Short == "" && !cmd.Hidden {
+			t.Errorf("%s: no short description", cmd.CommandPath())
+		}
+		var b bytes.Buffer
+		if err := showFlags(&b, cmd.Flags(), func(string) string { return "x" }); err != nil {
+			t.Errorf("%s: config show: %v", cmd.CommandPath(), err)
+		}
+		for _, c := range cmd.Commands() {
+			visit(c)
+		}
+	}
+	visit(newRoot(stdio{}))
+}
+
+func TestICEIssuer(t *testing.T) {
+	secret, err := turncred.NewSecret("", bytes.Repeat([]byte("k"), turncred.MinKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets, err := turncred.NewSecrets(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	urls := []string{"stun:a:3478", "turn:a:3478?transport=udp", "stun:b", "turns:c:5349"}
+	list, expires := newICEIssuer(urls, secrets).servers("alice")
+	username := list[1].Username
+	want := []protocol.ICEServer{
+		{URLs: []string{"stun:a:3478", "stun:b"}},
+		{URLs: []string{"turn:a:3478?transport=udp", "turns:c:5349"}, Username: username, Credential: list[1].Credential},
+	}
+	if diff := cmp.Diff(want, list); diff != "" {
+		t.Errorf("servers (-want +got):\n%s", diff)
+	}
+	name, passwords, err := secrets.Lookup(username, time.Now())
+	if err != nil || name.User != "alice" || passwords[0] != list[1].Credential || !name.Expires.Equal(expires) {
+		t.Errorf("the relay reads %+v, %v of the credential that expires at %v", name, err, expires)
+	}
+	if list, expires := newICEIssuer(nil, secrets).servers("alice"); len(list) != 0 || !expires.IsZero() {
+		t.Errorf("without servers: %v, %v", list, expires)
+	}
+}
+
+func TestCheckICEURL(t *testing.T) {
+	for _, good := range []string{"stun:a", "stun:a:1", "turn:[2001:db8::1]:3478", "turn:a?transport=tcp", "turns:a:443?transport=tcp"} {
+		if err := checkICEURL(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "stun:", "http://a", "stun://a", "turn:a:port", "stun:a?transport=udp", "turn:a?x=y", "turn:user@a", "turn:a:70000"} {
+		if checkICEURL(bad) == nil {
+			t.Errorf("%s: no error", bad)
+		}
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	for origin, want := range map[string]bool{
+		"https://example.com": true, "http://localhost:*": true, "https://a:8443": true,
+		"example.com": false, "https://": false, "https://a/": false, "ftp://a": false, "*": false, "": false,
+	} {
+		if got := isOrigin(origin); got != want {
+			t.Errorf("isOrigin(%q) = %v, want %v", origin, got, want)
+		}
+	}
+}
+
+func TestRelayHost(t *testing.T) {
+	for _, c := range []struct{ listen, external, want string }{
+		{"192.0.2.7:3478", "", "192.0.2.7"},
+		{":3478", "203.0.113.1/10.0.0.1", "203.0.113.1"},
+		{":3478", "203.0.113.1", "203.0.113.1"},
+	} {
+		if got := relayHost(c.listen, c.external); got != c.want {
+			t.Errorf("relayHost(%q, %q) = %q, want %q", c.listen, c.external, got, c.want)
+		}
+	}
+	if _, err := netip.ParseAddr(relayHost(":3478", "")); err != nil {
+		t.Errorf("without flags: %v", err)
+	}
+}
+
+func TestReadLines(t *testing.T) {
+	long := strings.Repeat("x", maxText)
+	for _, c := range []struct {
+		name, in string
+		want     []string
+		err      string
+	}{
+		{"nothing", "", nil, ""},
+		{"lines", "a\r\n\nb", []string{"a", "", "b"}, ""},
+		{"the longest", long + "\r\n" + long, []string{long, long}, ""},
+		{"too long", "a\n" + long + "x\nb\n", []string{"a"}, "line 2 of the input is longer than 16384 bytes: it was not sent, nor what follows"},
+		{"much too long", strings.Repeat(long, 3), nil, "line 1 of the input is longer than 16384 bytes: it was not sent, nor what follows"},
+		{"not UTF-8", "\xff\n", nil, "line 1 of the input is not UTF-8: it was not sent, nor what follows"},
+	} {
+		in := readLines(strings.NewReader(c.in))
+		var got []string
+		for line := range in.lines {
+			got = append(got, line)
+		}
+		in.stop()
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+		if text := fmt.Sprint(in.ended()); c.err == "" && in.ended() != nil || c.err != "" && text != c.err {
+			t.Errorf("%s: error %q, want %q", c.name, text, c.err)
+		}
+	}
+}
