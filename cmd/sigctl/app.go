@@ -26,6 +26,7 @@ type app struct {
 	log      *slog.Logger
 	data     dataDir
 	caRoot   string // file that clients have to trust; empty: the system knows
+	public   string // host by which others reach this machine
 	store    user.Store
 	secrets  *turncred.Secrets
 	ice      *iceIssuer
@@ -71,6 +72,7 @@ func (a *app) serve(ctx context.Context) error {
 	if a.relay != nil {
 		g.Go(func() error { return a.relay.Serve(ctx) })
 	}
+	g.Go(func() error { return watchSecrets(ctx, "turn-secret", a.opts.turnSecret, a.secrets, a.log) })
 	return g.Wait()
 }
 
@@ -169,9 +171,10 @@ func (a *app) openSignal(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	a.public = a.publicHost(certificate)
 	urls := slices.Clone(a.opts.iceServers)
 	if a.relay != nil {
-		urls = append(turnserver.URLs(a.publicHost(certificate), a.relay.Addrs()[0].Port()), urls...)
+		urls = append(turnserver.URLs(a.public, a.relay.Addrs()[0].Port()), urls...)
 	}
 	a.ice = newICEIssuer(urls, a.secrets)
 	if a.listener, err = net.Listen("tcp", a.opts.listen); err != nil {

@@ -39,21 +39,36 @@ func (a *app) tls() (*tls.Config, *x509.Certificate, error) {
 // defaultServer is where chat looks for its server.
 const defaultServer = "wss://localhost:9090"
 
-// pageURL and signalURL are for this machine.
-func (a *app) pageURL() string   { return a.url("https", "http") + "/" }
-func (a *app) signalURL() string { return a.url("wss", "ws") }
+// pageURL and signalURL are for this machine, or name what somebody's certificate
+// names.
+func (a *app) pageURL() string   { return a.url("https", "http", a.host()) + "/" }
+func (a *app) signalURL() string { return a.url("wss", "ws", a.host()) }
 
-func (a *app) url(secure, plain string) string {
+// publicURL is for others; it is empty if they cannot reach the listener.
+func (a *app) publicURL() string {
+	if a.listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		return ""
+	}
+	return a.url("wss", "ws", a.public)
+}
+
+func (a *app) host() string {
+	at := a.listener.Addr().(*net.TCPAddr)
+	switch {
+	case a.opts.cert != "":
+		return a.public
+	case at.IP.IsUnspecified():
+		return "localhost"
+	}
+	return at.IP.String()
+}
+
+func (a *app) url(secure, plain, host string) string {
 	scheme := secure
 	if a.opts.tls == "off" {
 		scheme = plain
 	}
-	at := a.listener.Addr().(*net.TCPAddr)
-	host := at.IP.String()
-	if at.IP.IsUnspecified() {
-		host = "localhost"
-	}
-	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(at.Port))
+	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(a.listener.Addr().(*net.TCPAddr).Port))
 }
 
 // publicHost returns the host by which others reach this machine. A wrong guess

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/sigctl/sigctl/pkg/turncred"
 )
@@ -64,6 +68,43 @@ func turnSecrets(flag, src, path string) (*turncred.Secrets, error) {
 		return nil, badFlag(flag, err.Error(), "openssl rand -base64 32 makes a good one")
 	}
 	return turncred.NewSecrets(list...)
+}
+
+// watchInterval is how soon a changed secret takes effect.
+const watchInterval = 5 * time.Second
+
+// watchSecrets makes secrets follow the file that src names, until ctx ends: a
+// source that is no file does not change. What cannot be used is logged once, and
+// the secrets stay as they are.
+func watchSecrets(ctx context.Context, flag, src string, secrets *turncred.Secrets, log *slog.Logger) error {
+	if !strings.HasPrefix(src, "file:") {
+		<-ctx.Done()
+		return nil
+	}
+	last, _ := readSource(flag, src)
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		text, err := readSource(flag, src)
+		if err != nil || bytes.Equal(text, last) {
+			continue // a file that is being replaced comes back
+		}
+		last = text
+		list, err := turncred.ParseSecrets(text)
+		if err == nil {
+			err = secrets.Replace(list...)
+		}
+		if err != nil {
+			log.Warn("the changed secret cannot be used", "flag", "--"+flag, "err", err)
+			continue
+		}
+		log.Info("the secret has changed", "flag", "--"+flag, "secrets", len(list))
+	}
 }
 
 // makeSecret writes a new secret to path, unless there is one. The file appears

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -156,33 +155,4 @@ func (o *serveOptions) warn(log *slog.Logger) {
 	if o.store.redisPlaintext {
 		log.Warn("--redis-plaintext: passwords that are in Redis in plain text are accepted, and hashed at the first login")
 	}
-}
-
-// announce says where the server is, and what to type next.
-func (a *app) announce(w io.Writer) {
-	fmt.Fprintln(w, "sigctl is serving.")
-	line := func(name, value string) { fmt.Fprintf(w, "  %-7s %s\n", name, value) }
-	line("page", a.pageURL())
-	line("signal", a.signalURL())
-	for _, s := range a.ice.stun {
-		line("ICE", s)
-	}
-	for _, s := range a.ice.turn {
-		line("ICE", s)
-	}
-	if a.caRoot != "" {
-		line("CA", a.caRoot)
-	}
-	fmt.Fprintln(w, "Next, in two other terminals:")
-	server := ""
-	if u := a.signalURL(); u != defaultServer {
-		server = " --server " + u
-	}
-	if a.opts.demo {
-		fmt.Fprintf(w, "  SIGCTL_PASSWORD=password1 sigctl chat%s --user user1\n", server)
-		fmt.Fprintf(w, "  SIGCTL_PASSWORD=password2 sigctl chat%s --user user2 --call user1\n", server)
-		return
-	}
-	fmt.Fprintln(w, "  sigctl user add NAME")
-	fmt.Fprintf(w, "  sigctl chat%s --user NAME\n", server)
 }

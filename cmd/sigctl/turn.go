@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
 	"github.com/sigctl/sigctl/pkg/turncred"
@@ -160,7 +161,10 @@ func runTURN(ctx context.Context, opts *turnOptions, std stdio) error {
 	if err := opts.announce(std, relay, secrets); err != nil {
 		return err
 	}
-	return relay.Serve(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return relay.Serve(ctx) })
+	g.Go(func() error { return watchSecrets(ctx, "secret", opts.secret, secrets, log) })
+	return g.Wait()
 }
 
 func (o *turnOptions) warn(log *slog.Logger) {
