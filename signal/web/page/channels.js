@@ -26,7 +26,6 @@ export class Channels {
   #other = null; // a channel of another label: the chat of a plain page
   #early = [];
   #timer = 0;
-  #greeted = false; // whether our hello has gone
   #ready = false;
   #receipts;
 
@@ -77,24 +76,22 @@ export class Channels {
 
   #takeControl(channel) {
     this.#control = channel;
-    channel.onmessage = (event) => this.#guard(() => {
-      this.#greet(); // a message can come before the browser says that the channel is open
-      this.#onControl(event.data);
-    });
-    whenOpen(channel, () => this.#greet());
+    channel.onmessage = (event) => this.#guard(() => this.#onControl(event.data));
+    if (this.#caller) channel.onopen = () => this.#greet();
   }
 
-  // greet sends our hello, which is the first message on control.
+  // greet sends our hello, the first message on control: the caller's when control
+  // opens, the callee's in answer. Of a channel that came from the other side,
+  // Chromium can say "open" too early, lose what is sent, and say it once more.
   #greet() {
-    if (this.#greeted || this.#control.readyState !== "open") return;
-    this.#greeted = true;
     this.#tell({ type: "hello", received: this.#receipts.taken, version });
   }
 
   #takeChat(channel) {
     this.#chat = channel;
     channel.onmessage = (event) => this.#guard(() => this.#onText(event.data));
-    whenOpen(channel, () => this.#open());
+    channel.onopen = () => this.#open(); // may come twice, see greet
+    this.#open();
   }
 
   // takeOther waits for the other side's hello: without one this is the chat.
@@ -103,9 +100,7 @@ export class Channels {
     channel.onmessage = (event) => this.#guard(() => {
       if (this.#early.push(event.data) > maxEarly) throw new Error("too many texts before the chat");
     });
-    whenOpen(channel, () => {
-      this.#timer = setTimeout(() => this.#guard(() => this.#fallBack()), helloTimeout);
-    });
+    this.#timer = setTimeout(() => this.#guard(() => this.#fallBack()), helloTimeout);
   }
 
   #fallBack() {
@@ -124,7 +119,10 @@ export class Channels {
     clearTimeout(this.#timer);
     this.#other?.close();
     this.#other = null;
-    if (!this.#caller) this.#tell({ type: "connected" }); // nobody is asked: every call is taken
+    if (!this.#caller) {
+      this.#greet();
+      this.#tell({ type: "connected" }); // nobody is asked: every call is taken
+    }
     this.#open();
   }
 
@@ -164,9 +162,4 @@ export class Channels {
       this.#on.fault();
     }
   }
-}
-
-function whenOpen(channel, then) {
-  if (channel.readyState === "open") then();
-  else channel.onopen = then;
 }
