@@ -11,19 +11,28 @@ import (
 // meanwhile are taken here too.
 func (c *conn) nextMessage() error {
 	for {
-		c.sock.idle = true
+		if err := c.waitReadable(); err != nil {
+			return err
+		}
 		header, err := c.reader.Peek(2)
-		c.sock.idle = false
-		switch {
-		case errors.Is(err, errIdle):
-			if err := c.sock.wait(); err != nil {
-				return err
-			}
-			continue
-		case err != nil:
+		if err != nil {
 			return err
 		}
 		if took, err := c.takeControl(header[0], header[1]); err != nil || !took {
+			return err
+		}
+	}
+}
+
+func (c *conn) waitReadable() error {
+	for {
+		c.sock.idle = true
+		_, err := c.reader.Peek(1)
+		c.sock.idle = false
+		if !errors.Is(err, errIdle) {
+			return err
+		}
+		if err := c.sock.wait(); err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,6 @@
 package signal
 
 import (
-	"errors"
-	"net"
 	"sync"
 	"time"
 
@@ -11,10 +9,9 @@ import (
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
-const (
-	writeTimeout = 10 * time.Second // for the socket to take a frame
-	closeTimeout = time.Second      // from a shutdown to the end of the socket
-)
+// closeTimeout is how long a shutdown may take to the end of the socket. There is
+// no time-out for a write: a client that takes nothing answers no ping either.
+const closeTimeout = time.Second
 
 // outbox is what waits to be written to a client. Its writer is started when
 // there is something to write and ends when there is nothing left.
@@ -130,23 +127,14 @@ func (c *conn) writeLoop() {
 		if work.none() {
 			return
 		}
-		if err := c.write(work); err != nil {
-			c.writeFailed(err)
-			return // writing stays true: there is no writer after this one
+		if c.write(work) != nil {
+			c.sock.Close() // wakes the reader
+			return         // writing stays true: there is no writer after this one
 		}
 		if work.closing != 0 {
 			return
 		}
 	}
-}
-
-// writeFailed closes the socket, which wakes the reader.
-func (c *conn) writeFailed(err error) {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		c.shutdown(protocol.CloseSlowConsumer, "")
-	}
-	c.sock.Close()
 }
 
 // work is what a writer does before it looks again.
@@ -179,26 +167,23 @@ func (c *conn) takeWork() work {
 }
 
 func (c *conn) write(w work) error {
-	deadline := time.Now().Add(writeTimeout)
-	c.ws.SetWriteDeadline(deadline)
 	for _, frame := range w.frames {
 		if err := c.ws.WriteMessage(websocket.TextMessage, frame); err != nil {
 			return err
 		}
 	}
 	if w.pong != nil {
-		if err := c.ws.WriteControl(websocket.PongMessage, w.pong, deadline); err != nil {
+		if err := c.ws.WriteMessage(websocket.PongMessage, w.pong); err != nil {
 			return err
 		}
 	}
 	if w.ping != nil {
-		if err := c.ws.WriteControl(websocket.PingMessage, w.ping, deadline); err != nil {
+		if err := c.ws.WriteMessage(websocket.PingMessage, w.ping); err != nil {
 			return err
 		}
 	}
-	if w.closing == 0 {
-		return nil
+	if w.closing != 0 {
+		return c.ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(int(w.closing), w.why))
 	}
-	farewell := websocket.FormatCloseMessage(int(w.closing), w.why)
-	return c.ws.WriteControl(websocket.CloseMessage, farewell, deadline)
+	return nil
 }

@@ -137,7 +137,7 @@ func (s *server) waitListening(ctx context.Context) error {
 func (s *server) collect(ctx context.Context) error {
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(s.data, "admin.sock"))
+			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(s.data, "run", "admin.sock"))
 		},
 		DisableKeepAlives: true,
 	}}

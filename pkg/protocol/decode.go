@@ -28,12 +28,16 @@ type Event struct {
 // DecodeClient reads what a client sent. The error is [ErrNotUTF8] or an [Error]
 // to send back; the request then still carries the id, where it was readable.
 func DecodeClient(frame []byte) (Request, error) {
-	var h struct {
-		Type *string `json:"type"`
-		ID   string  `json:"id"`
-	}
-	if err := decodeHeader(frame, &h); err != nil {
+	look, err := lookAt(frame)
+	if err != nil {
 		return Request{}, err
+	}
+	h := clientHeader{Type: &look.kind, ID: look.id}
+	if !look.plain {
+		h = clientHeader{}
+		if err := json.Unmarshal(frame, &h); err != nil {
+			return Request{}, badMessage(jsonFault(err))
+		}
 	}
 	if len(h.ID) > MaxIDLen {
 		return Request{}, badMessage(tooLong("id", MaxIDLen))
@@ -42,9 +46,13 @@ func DecodeClient(frame []byte) (Request, error) {
 	if h.Type == nil {
 		return req, badMessage(errors.New("type is missing"))
 	}
-	var err error
 	req.Message, err = decodeFromClient(*h.Type, frame)
 	return req, err
+}
+
+type clientHeader struct {
+	Type *string `json:"type"`
+	ID   string  `json:"id"`
 }
 
 func decodeFromClient(kind string, frame []byte) (FromClient, error) {
@@ -70,9 +78,9 @@ func decodeFromClient(kind string, frame []byte) (FromClient, error) {
 	case "leave":
 		return clientBody[Leave](frame)
 	case "peers":
-		return Peers{}, nil
+		return clientBody[Peers](frame)
 	case "ice":
-		return ICE{}, nil
+		return clientBody[ICE](frame)
 	case "refresh":
 		return clientBody[Refresh](frame)
 	}
@@ -87,8 +95,11 @@ func DecodeServer(frame []byte) (Event, error) {
 		Ref  string  `json:"ref"`
 		Seq  uint64  `json:"seq"`
 	}
-	if err := decodeHeader(frame, &h); err != nil {
+	if _, err := lookAt(frame); err != nil {
 		return Event{}, err
+	}
+	if err := json.Unmarshal(frame, &h); err != nil {
+		return Event{}, badMessage(jsonFault(err))
 	}
 	ev := Event{Ref: h.Ref, Seq: h.Seq}
 	if h.Type == nil {
@@ -139,45 +150,19 @@ func UnknownType(kind string) Error {
 	return Error{Code: CodeUnknownType, Message: "Command not found: " + kind}
 }
 
-// decodeHeader checks the frame as a whole and reads the common fields into h.
-func decodeHeader(frame []byte, h any) error {
+// lookAt checks the frame as a whole, before anything is made of it.
+func lookAt(frame []byte) (scanned, error) {
 	switch {
 	case len(frame) > MaxFrame:
-		return Error{Code: CodeTooLarge, Message: fmt.Sprintf("message is larger than %d bytes", MaxFrame)}
+		return scanned{}, Error{Code: CodeTooLarge, Message: fmt.Sprintf("message is larger than %d bytes", MaxFrame)}
 	case !utf8.Valid(frame):
-		return ErrNotUTF8
-	case deeperThan(frame, MaxDepth):
-		return badMessage(fmt.Errorf("message is nested deeper than %d", MaxDepth))
+		return scanned{}, ErrNotUTF8
 	}
-	if err := json.Unmarshal(frame, h); err != nil {
-		return badMessage(jsonFault(err))
+	look := scan(frame)
+	if look.tooDeep { // encoding/json's own limit is 10 000, and costs memory
+		return scanned{}, badMessage(fmt.Errorf("message is nested deeper than %d", MaxDepth))
 	}
-	return nil
-}
-
-// deeperThan reports whether objects and arrays in the JSON text nest deeper than
-// limit. It runs before encoding/json, whose own limit of 10 000 costs memory.
-func deeperThan(text []byte, limit int) bool {
-	depth, inString := 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case inString:
-			if c == '\\' {
-				i++
-			} else if c == '"' {
-				inString = false
-			}
-		case c == '"':
-			inString = true
-		case c == '{', c == '[':
-			if depth++; depth > limit {
-				return true
-			}
-		case c == '}', c == ']':
-			depth--
-		}
-	}
-	return false
+	return look, nil
 }
 
 func body[T any](frame []byte) (T, error) {

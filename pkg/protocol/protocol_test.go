@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -112,6 +113,7 @@ func TestDecodeClientFaults(t *testing.T) {
 		{"not JSON", `hello`, "bad_message", "message is not JSON"},
 		{"empty", ``, "bad_message", "message is not JSON"},
 		{"array", `[]`, "bad_message", "must be a JSON object, not array"},
+		{"id of wrong type", `{"type":"peers","id":7}`, "bad_message", "id must not be a number"},
 		{"no type", `{"name":"a"}`, "bad_message", "type is missing"},
 		{"null", `null`, "bad_message", "type is missing"},
 		{"type of wrong type", `{"type":7}`, "bad_message", "type must not be a number"},
@@ -168,6 +170,35 @@ func TestDepthLooksPastStrings(t *testing.T) {
 	if _, err := DecodeClient(frame); err != nil {
 		t.Errorf("brackets in a string counted as nesting: %v", err)
 	}
+}
+
+// What the scan is sure of must be what encoding/json reads.
+func FuzzScan(f *testing.F) {
+	for _, frame := range golden(f, "client") {
+		f.Add(frame)
+	}
+	for _, s := range []string{
+		`{"type":"a","type":"b"}`, `{"t\u0079pe":"a"}`, `{"x":{"type":"a"},"type":"b"}`, `{"id":"type","type":"id"}`,
+		`{"type" : "a" , "id":7}`, `{"type":["a"],"id":"b"}`, `{"type":"a","id":{"id":"b"}}`, `["type","a"]`, `{"type":"a"`, `{"Type":"a","type":"b"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		look := scan(frame)
+		var fields map[string]json.RawMessage
+		if !look.plain || look.tooDeep || json.Unmarshal(frame, &fields) != nil {
+			return
+		}
+		var kind, id string
+		if err := json.Unmarshal(fields["type"], &kind); err != nil || kind != look.kind && utf8.Valid(frame) {
+			t.Errorf("scan(%q) is sure of type %q, which is %s", frame, look.kind, fields["type"])
+		}
+		if raw, ok := fields["id"]; ok {
+			if err := json.Unmarshal(raw, &id); err != nil || id != look.id && utf8.Valid(frame) {
+				t.Errorf("scan(%q) is sure of id %q, which is %s", frame, look.id, raw)
+			}
+		}
+	})
 }
 
 func TestFromSetsSenderAndPermissions(t *testing.T) {
