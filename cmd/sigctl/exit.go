@@ -29,7 +29,7 @@ const exitHelp = `Exit codes:
   3    could not sign in
   4    the other side was not there, or refused
   5    no connection could be made
-  130  interrupted`
+  130  interrupted (serve and turn: 0, that is how they end)`
 
 // fault is an error for the person at the terminal: hints say what to type.
 type fault struct {
@@ -78,6 +78,10 @@ func exitCode(err error) int {
 
 // report writes err as `sigctl: …` and its hints; each of joined errors by itself.
 func report(w io.Writer, err error) {
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(w, "sigctl: interrupted")
+		return
+	}
 	for _, e := range split(err) {
 		fmt.Fprintln(w, "sigctl: "+oneLine(e.Error()))
 		var f *fault
