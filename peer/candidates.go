@@ -41,7 +41,9 @@ func (t *trickle) add(c *webrtc.ICECandidate) {
 		return
 	}
 	if c == nil {
-		t.waiting = append(t.waiting, nil)
+		if !strings.Contains(t.sdp, "a=end-of-candidates") {
+			t.waiting = append(t.waiting, nil)
+		}
 		t.flush()
 		return
 	}

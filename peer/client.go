@@ -21,7 +21,7 @@ type Client struct {
 	log     *slog.Logger
 	socket  *socket
 	cert    webrtc.Certificate // of all its calls
-	buffers *grantedBuffers
+	network *network
 	ice     iceList
 	replies replies
 
@@ -72,7 +72,7 @@ func newClient(cfg Config, s *socket, cert webrtc.Certificate, reply protocol.Lo
 		log:     cfg.Logger,
 		socket:  s,
 		cert:    cert,
-		buffers: &grantedBuffers{log: cfg.Logger},
+		network: &network{base: cfg.Net, loopback: cfg.Loopback, granted: grantedBuffers{log: cfg.Logger}},
 		calls:   newCallTable(),
 	}
 	c.ice.set(reply.ICEServers, reply.ICEExpires)

@@ -33,8 +33,8 @@ type Config struct {
 	// outlive the client.
 	ICEServers []protocol.ICEServer
 
-	// Loopback also gathers the addresses of the loopback interface. This is done
-	// anyway where the signaling server itself is reached over it.
+	// Loopback also offers the addresses of the loopback interface. This is done
+	// anyway on a machine that has no others.
 	Loopback bool
 
 	// Net is the network that UDP sockets are opened on. Nil means the system's;

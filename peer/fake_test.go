@@ -20,12 +20,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fakeServer is a signaling server in as few lines as the peer needs: everybody
 // whose password is "password" gets in, and messages go where they are meant to.
 type fakeServer struct {
-	t    testing.TB
+	t    testing.TB // nil in an example
 	http *httptest.Server
 	ice  []protocol.ICEServer
 
 	// tamper sees, and may change or with nil drop, what is carried from one to another.
 	tamper func(from, to string, m protocol.Forwarded) protocol.Forwarded
+
+	// redirect changes, as a man in the middle, who gets what and who it seems to be
+	// from.
+	redirect func(from, to string) (newFrom, newTo string)
+
+	mute bool // never says anything
 
 	mu    sync.Mutex
 	conns map[string]*fakeConn
@@ -38,16 +44,24 @@ type fakeConn struct {
 }
 
 func newFakeServer(t testing.TB) *fakeServer {
-	s := &fakeServer{t: t, conns: map[string]*fakeConn{}}
-	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
-	t.Cleanup(func() {
-		s.http.Close()
-		for _, name := range s.names() {
-			s.drop(name)
-		}
-		s.all.Wait()
-	})
+	s := startFakeServer()
+	s.t = t
+	t.Cleanup(s.close)
 	return s
+}
+
+func startFakeServer() *fakeServer {
+	s := &fakeServer{conns: map[string]*fakeConn{}}
+	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
+	return s
+}
+
+func (s *fakeServer) close() {
+	s.http.Close()
+	for _, name := range s.names() {
+		s.drop(name)
+	}
+	s.all.Wait()
 }
 
 func (s *fakeServer) url() string { return "ws" + strings.TrimPrefix(s.http.URL, "http") }
@@ -80,6 +94,10 @@ func (s *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	defer ws.Close()
 	c := &fakeConn{ws: ws}
+	if s.mute {
+		ws.ReadMessage()
+		return
+	}
 	c.send("", protocol.Hello{Message: "Hello from server", Protocol: protocol.Subprotocol})
 	var name string
 	defer func() { s.gone(name, c) }()
@@ -128,6 +146,8 @@ func (s *fakeServer) handle(from string, c *fakeConn, req protocol.Request) {
 			}
 		}
 		c.send(req.ID, list)
+	case protocol.ICE:
+		c.send(req.ID, protocol.ICEServers{ICEServers: []protocol.ICEServer{{URLs: []string{"stun:127.0.0.1:9"}, Username: "fresh"}}})
 	case protocol.Forwarded:
 		s.forward(from, c, req.ID, m)
 	}
@@ -139,6 +159,9 @@ func (s *fakeServer) forward(from string, c *fakeConn, id string, m protocol.For
 		if m = s.tamper(from, to, m); m == nil {
 			return
 		}
+	}
+	if s.redirect != nil {
+		from, to = s.redirect(from, to)
 	}
 	s.mu.Lock()
 	target := s.conns[to]
@@ -229,4 +252,78 @@ func wantText(t testing.TB, to *Call, want string) {
 	if err != nil || got != want {
 		t.Fatalf("received %q, %v, want %q", got, err, want)
 	}
+}
+
+// wantChat sends a text each way and waits until both are taken.
+func wantChat(t testing.TB, a, b *Call) {
+	t.Helper()
+	say(t, a, "from "+a.client.User())
+	say(t, b, "from "+b.client.User())
+	wantText(t, b, "from "+a.client.User())
+	wantText(t, a, "from "+b.client.User())
+	for _, call := range []*Call{a, b} {
+		if err := call.Flush(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// candidatesIn returns the candidate lines that a message carries.
+func candidatesIn(m protocol.Forwarded) (lines []string) {
+	sdp := ""
+	switch m := m.(type) {
+	case protocol.Offer:
+		sdp = m.Offer.SDP
+	case protocol.Answer:
+		sdp = m.Answer.SDP
+	case protocol.Candidate:
+		if m.Candidate != nil {
+			lines = append(lines, m.Candidate.Candidate)
+		}
+	case protocol.Candidates:
+		for _, c := range m.Candidates {
+			if c != nil {
+				lines = append(lines, c.Candidate)
+			}
+		}
+	}
+	for line := range strings.Lines(sdp) {
+		if rest, ok := strings.CutPrefix(line, "a=candidate:"); ok {
+			lines = append(lines, rest)
+		}
+	}
+	return lines
+}
+
+func candidateType(line string) string {
+	_, after, _ := strings.Cut(line, " typ ")
+	kind, _, _ := strings.Cut(after, " ")
+	return strings.TrimSpace(kind)
+}
+
+// bareSocket signs in with nothing but a WebSocket.
+func (s *fakeServer) bareSocket(name string) *socket {
+	s.t.Helper()
+	cfg, target, err := (&Config{User: name, Password: "password"}).withDefaults(s.url())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	sock, err := dialSocket(testContext(s.t), target, &cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := login(testContext(s.t), sock, &cfg); err != nil {
+		s.t.Fatal(err)
+	}
+	return sock
+}
+
+func withoutCandidates(sdp string) string {
+	var out strings.Builder
+	for line := range strings.Lines(sdp) {
+		if !strings.HasPrefix(line, "a=candidate:") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }

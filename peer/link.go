@@ -29,8 +29,11 @@ type link struct {
 	cancel  context.CancelFunc
 	readers sync.WaitGroup
 
+	goneOnce sync.Once
+
 	controlOut    chan controlMessage
 	controlDone   chan struct{} // closed when the control writer has ended
+	gone          chan struct{} // closed when the other side has closed the connection
 	took          chan struct{} // texts were taken since the last receipt
 	remoteStreams atomic.Int32  // streams that the other side opened and that we have not closed
 
@@ -53,6 +56,7 @@ func newLink(call *Call, offerer, snap bool) (*link, error) {
 		offerer:     offerer,
 		controlOut:  make(chan controlMessage, 4),
 		controlDone: make(chan struct{}),
+		gone:        make(chan struct{}),
 		took:        make(chan struct{}, 1),
 		trickle:     trickle{call: call},
 	}
@@ -70,7 +74,7 @@ func newLink(call *Call, offerer, snap bool) (*link, error) {
 	l.pc = pc
 	pc.OnICECandidate(func(c *webrtc.ICECandidate) { l.post(func() { l.trickle.add(c) }) })
 	pc.OnICEConnectionStateChange(func(s webrtc.ICEConnectionState) { l.post(func() { l.iceState(s) }) })
-	pc.SCTP().Transport().OnStateChange(func(s webrtc.DTLSTransportState) { l.post(func() { l.dtlsState(s) }) })
+	pc.SCTP().Transport().OnStateChange(l.dtlsState)
 	pc.OnDataChannel(l.remoteChannel)
 	return l, nil
 }
@@ -135,13 +139,16 @@ func (l *link) pathLost() {
 	l.call.stop(ending{fmt.Errorf("%w: the other side cannot be reached any more", ErrLost), "lost"})
 }
 
+// dtlsState is pion's callback. After the other side has closed there may still be
+// a hang-up to read.
 func (l *link) dtlsState(s webrtc.DTLSTransportState) {
 	switch s {
 	case webrtc.DTLSTransportStateConnected:
 		l.call.timeline.mark("DTLS connected")
 	case webrtc.DTLSTransportStateFailed:
-		l.call.stop(ending{fmt.Errorf("%w: the encrypted connection failed", ErrLost), "lost"})
+		l.post(func() { l.call.stop(ending{fmt.Errorf("%w: the encrypted connection failed", ErrLost), "lost"}) })
 	case webrtc.DTLSTransportStateClosed:
+		l.goneOnce.Do(func() { close(l.gone) })
 		time.AfterFunc(closeGrace, func() {
 			l.post(func() { l.call.stop(ending{err: fmt.Errorf("%w: the other side closed it", ErrLost)}) })
 		})
@@ -163,6 +170,7 @@ func (l *link) sayGoodbye(reason string) {
 	defer timer.Stop()
 	select {
 	case <-l.controlDone:
+	case <-l.gone:
 	case <-timer.C:
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/pion/transport/v4"
 	"github.com/pion/transport/v4/stdnet"
@@ -15,14 +16,38 @@ import (
 // SCTP then stalls.
 const socketBuffer = 4 << 20
 
-// bufferNet is a network whose UDP sockets have large buffers.
-type bufferNet struct {
-	transport.Net
-	granted *grantedBuffers
+// interfacesFresh is how long a list of interfaces holds: a peer that takes many
+// calls spends a tenth of each on asking the kernel otherwise.
+const interfacesFresh = 2 * time.Second
+
+// network is what a client's calls are connected over.
+type network struct {
+	base     transport.Net // nil is the system's
+	loopback bool          // offer loopback addresses too
+	granted  grantedBuffers
+
+	mu      sync.Mutex
+	current *callNet
+	listed  time.Time
 }
 
-// newNet returns the network for one connection: the interfaces are those of now.
-func newNet(base transport.Net, granted *grantedBuffers) (*bufferNet, error) {
+// callNet is the network as it was when a call began: UDP sockets with large
+// buffers, on the addresses that are worth a candidate.
+type callNet struct {
+	transport.Net
+	granted    *grantedBuffers
+	interfaces []*transport.Interface
+}
+
+// now returns the network as it is. Loopback addresses are part of it if asked
+// for, or if there are no others.
+func (n *network) now() (*callNet, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.current != nil && time.Since(n.listed) < interfacesFresh {
+		return n.current, nil
+	}
+	base := n.base
 	if base == nil {
 		std, err := stdnet.NewNet()
 		if err != nil {
@@ -30,11 +55,44 @@ func newNet(base transport.Net, granted *grantedBuffers) (*bufferNet, error) {
 		}
 		base = std
 	}
-	return &bufferNet{base, granted}, nil
+	all, err := base.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list network interfaces: %w", err)
+	}
+	usable := usableInterfaces(all, n.loopback)
+	if len(usable) == 0 {
+		usable = usableInterfaces(all, true)
+	}
+	n.current, n.listed = &callNet{base, &n.granted, usable}, time.Now()
+	return n.current, nil
 }
 
+// usableInterfaces leaves out what is down, and IPv6 link-local addresses: pion
+// opens a socket for each and tells nobody (RFC 8445, section 5.1.1.1).
+func usableInterfaces(all []*transport.Interface, loopback bool) (usable []*transport.Interface) {
+	for _, ifc := range all {
+		addrs, err := ifc.Addrs()
+		if err != nil || ifc.Flags&net.FlagUp == 0 || ifc.Flags&net.FlagLoopback != 0 && !loopback {
+			continue
+		}
+		kept := transport.NewInterface(ifc.Interface)
+		for _, addr := range addrs {
+			if ip, ok := addr.(*net.IPNet); ok && !ip.IP.IsLinkLocalUnicast() || ok && ip.IP.To4() != nil {
+				kept.AddAddress(addr)
+			}
+		}
+		if got, err := kept.Addrs(); err == nil && len(got) > 0 {
+			usable = append(usable, kept)
+		}
+	}
+	return usable
+}
+
+// Interfaces returns the interfaces that candidates are gathered on.
+func (n *callNet) Interfaces() ([]*transport.Interface, error) { return n.interfaces, nil }
+
 // ListenPacket opens the sockets that reach a relay.
-func (n *bufferNet) ListenPacket(network, address string) (net.PacketConn, error) {
+func (n *callNet) ListenPacket(network, address string) (net.PacketConn, error) {
 	conn, err := n.Net.ListenPacket(network, address)
 	if err == nil {
 		n.granted.enlarge(conn)
@@ -43,7 +101,7 @@ func (n *bufferNet) ListenPacket(network, address string) (net.PacketConn, error
 }
 
 // ListenUDP opens the sockets of host and server-reflexive candidates.
-func (n *bufferNet) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPConn, error) {
+func (n *callNet) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPConn, error) {
 	conn, err := n.Net.ListenUDP(network, addr)
 	if err == nil {
 		n.granted.enlarge(conn)

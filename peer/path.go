@@ -89,7 +89,7 @@ func (c *Call) Stats() Stats {
 	c.counts.mu.Lock()
 	s.TextsSent, s.TextsAcknowledged, s.TextsReceived = c.counts.sent, c.counts.acked, c.counts.taken
 	c.counts.mu.Unlock()
-	s.SocketReadBuffer, s.SocketWriteBuffer = c.client.buffers.get()
+	s.SocketReadBuffer, s.SocketWriteBuffer = c.client.network.granted.get()
 	if pair, ok := c.link.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats(); ok {
 		s.BytesSent, s.BytesReceived = pair.BytesSent, pair.BytesReceived
 	}

@@ -151,6 +151,7 @@ func (c *Client) routeOffer(m protocol.Offer) bool {
 		call := newCall(c, callKey{m.Name, m.Call})
 		call.held = &m
 		c.calls.incoming = append(c.calls.incoming, call)
+		c.calls.notifyLocked()
 		c.startLocked(call)
 		if c.calls.accepting > 0 {
 			call.post(call.answerHeld)

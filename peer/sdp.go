@@ -11,8 +11,20 @@ const (
 	lineSigctl = "\na=x-sigctl-sctp-init:"
 )
 
-// outgoingSDP gives a description of pion's the private name.
-func outgoingSDP(sdp string) string { return strings.ReplaceAll(sdp, lineSNAP, lineSigctl) }
+// outgoingSDP makes of a description of pion's what the other side gets: the
+// attribute under its private name, and each candidate once. Pion repeats them for
+// RTCP, which data channels do not have.
+func outgoingSDP(sdp string) string {
+	var out strings.Builder
+	for line := range strings.Lines(sdp) {
+		rest, isCandidate := strings.CutPrefix(line, "a=candidate:")
+		if fields := strings.SplitN(rest, " ", 3); isCandidate && len(fields) == 3 && fields[1] == "2" {
+			continue
+		}
+		out.WriteString(line)
+	}
+	return strings.ReplaceAll(out.String(), lineSNAP, lineSigctl)
+}
 
 // incomingSDP undoes outgoingSDP, and drops the attribute where it came under its
 // public name.

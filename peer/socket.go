@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -117,10 +116,4 @@ func (s *socket) goodbye() {
 		return
 	}
 	s.conn.NetConn().SetReadDeadline(now.Add(closeTimeout))
-}
-
-// loopback reports whether the server was reached over the loopback interface.
-func (s *socket) loopback() bool {
-	addr, ok := s.conn.RemoteAddr().(*net.TCPAddr)
-	return ok && addr.IP.IsLoopback()
 }

@@ -14,7 +14,7 @@ import (
 
 const (
 	maxWaitingStreams = 16        // opened by the other side, not yet taken by AcceptStream
-	streamChunk       = 32 << 10  // bytes of one message; a browser takes at least 64 KiB
+	streamChunk       = 64 << 10  // bytes of one message; every WebRTC stack takes as much
 	maxStreamMessage  = 256 << 10 // bytes of one message of the other side
 )
 
@@ -81,12 +81,12 @@ func checkLabel(label string) error {
 
 // offerStream hands a channel of the other side to AcceptStream.
 func (l *link) offerStream(ch *channel) {
+	s := &Stream{link: l, ch: ch, label: ch.dc.Label()}
 	reliable := ch.dc.Ordered() && ch.dc.MaxRetransmits() == nil && ch.dc.MaxPacketLifeTime() == nil
-	if !reliable || checkLabel(ch.dc.Label()) != nil || l.remoteStreams.Add(1) > maxRemoteStreams {
-		ch.raw.Close()
+	if l.remoteStreams.Add(1) > maxRemoteStreams || !reliable || checkLabel(s.label) != nil {
+		s.Close()
 		return
 	}
-	s := &Stream{link: l, ch: ch, label: ch.dc.Label()}
 	select {
 	case l.call.streams <- s:
 	default:
@@ -120,13 +120,12 @@ func (s *Stream) Read(p []byte) (int, error) {
 // empty for an empty message.
 func (s *Stream) readMessage(p []byte) (int, error) {
 	n, _, err := s.ch.raw.ReadDataChannel(p)
-	if errors.Is(err, io.ErrShortBuffer) && n <= maxStreamMessage {
-		s.rest = make([]byte, n)
-		n, _, err = s.ch.raw.ReadDataChannel(s.rest)
-		if err == nil {
+	for size := streamChunk; errors.Is(err, io.ErrShortBuffer) && size <= maxStreamMessage; size *= 2 {
+		buf := make([]byte, size) // pion does not tell how much it takes
+		if n, _, err = s.ch.raw.ReadDataChannel(buf); err == nil {
+			s.rest = buf[:n]
 			return 0, nil
 		}
-		s.rest = nil
 	}
 	if err != nil {
 		return 0, s.ended(err)
