@@ -175,7 +175,7 @@ func (c *Client) dispatch(ev protocol.Event) {
 		if call := c.findRef(ev.Ref); call != nil {
 			call.post(func() { call.refused(m) })
 		} else {
-			c.log.Info("the server refused a message", "code", m.Code, "text", printable(m.Message))
+			c.log.Debug("the server refused a message", "code", m.Code, "text", printable(m.Message))
 		}
 	case protocol.Joined:
 		c.cfg.OnPresence(m.Name, true)

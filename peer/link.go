@@ -28,6 +28,7 @@ type link struct {
 	ctx     context.Context // ends when the link closes
 	cancel  context.CancelFunc
 	readers sync.WaitGroup
+	relays  relayConns
 
 	goneOnce sync.Once
 
@@ -66,7 +67,7 @@ func newLink(call *Call, offerer, snap bool) (*link, error) {
 		l.cancel()
 		return nil, errNoRelay
 	}
-	pc, err := call.client.newPeerConnection(l.ctx, servers, snap)
+	pc, err := call.client.newPeerConnection(l.ctx, &l.relays, servers, snap)
 	if err != nil {
 		l.cancel()
 		return nil, err
@@ -178,6 +179,7 @@ func (l *link) sayGoodbye(reason string) {
 // close closes everything that the link opened and waits for it.
 func (l *link) close() {
 	l.cancel()
+	l.relays.closeSilent()
 	l.trickle.stop()
 	for _, timer := range []*time.Timer{l.patience, l.silence} {
 		if timer != nil {

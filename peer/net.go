@@ -91,15 +91,6 @@ func usableInterfaces(all []*transport.Interface, loopback bool) (usable []*tran
 // Interfaces returns the interfaces that candidates are gathered on.
 func (n *callNet) Interfaces() ([]*transport.Interface, error) { return n.interfaces, nil }
 
-// ListenPacket opens the sockets that reach a relay.
-func (n *callNet) ListenPacket(network, address string) (net.PacketConn, error) {
-	conn, err := n.Net.ListenPacket(network, address)
-	if err == nil {
-		n.granted.enlarge(conn)
-	}
-	return conn, err
-}
-
 // ListenUDP opens the sockets of host and server-reflexive candidates.
 func (n *callNet) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPConn, error) {
 	conn, err := n.Net.ListenUDP(network, addr)

@@ -27,7 +27,7 @@ const (
 
 // newPeerConnection makes a PeerConnection in our settings. With snap it offers,
 // or takes up, SCTP's short start.
-func (c *Client) newPeerConnection(ctx context.Context, servers []protocol.ICEServer, snap bool) (*webrtc.PeerConnection, error) {
+func (c *Client) newPeerConnection(ctx context.Context, relays *relayConns, servers []protocol.ICEServer, snap bool) (*webrtc.PeerConnection, error) {
 	network, err := c.network.now()
 	if err != nil {
 		return nil, err
@@ -35,8 +35,8 @@ func (c *Client) newPeerConnection(ctx context.Context, servers []protocol.ICESe
 	iceServers, overTLS := iceServers(servers)
 	var s webrtc.SettingEngine
 	s.LoggerFactory = pionLog{c.log}
-	s.SetNet(network)
-	s.SetICEProxyDialer(&relayDialer{ctx, &c.cfg, overTLS})
+	s.SetNet(&linkNet{network, relays})
+	s.SetICEProxyDialer(&relayDialer{ctx, &c.cfg, overTLS, relays})
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	s.SetIncludeLoopbackCandidate(true) // as far as callNet lists them
 	// A browser's .local candidate is not resolved: the pair is found when the

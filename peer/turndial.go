@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,8 @@ type relayDialer struct {
 	ctx context.Context
 	cfg *Config
 	tls map[string]bool // host:port -> it is the address of a turns: URL
+
+	relays *relayConns
 }
 
 // Dial connects to a relay, with TLS where its URL said turns:.
@@ -38,7 +41,9 @@ func (d *relayDialer) Dial(network, address string) (net.Conn, error) {
 			return nil, err
 		}
 	}
-	return newFrameConn(conn), nil
+	framed := newFrameConn(conn)
+	d.relays.add(framed)
+	return framed, nil
 }
 
 func (d *relayDialer) handshake(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {
@@ -65,7 +70,10 @@ type frameConn struct {
 	net.Conn
 	in   *bufio.Reader
 	left int // bytes of the current frame that were not read yet
+	got  atomic.Bool
 }
+
+func (c *frameConn) heard() bool { return c.got.Load() }
 
 func newFrameConn(conn net.Conn) *frameConn {
 	return &frameConn{Conn: conn, in: bufio.NewReaderSize(conn, maxRelayFrame)}
@@ -80,6 +88,7 @@ func (c *frameConn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		c.left = size
+		c.got.Store(true)
 	}
 	n, err := c.in.Read(p[:min(len(p), c.left)])
 	c.left -= n

@@ -188,7 +188,7 @@ func TestRelayDialerChecksTheCertificate(t *testing.T) {
 	address := startStreamRelay(t, &cert)
 	dial := func(address string, trusted *x509.CertPool) error {
 		cfg := &Config{TLSConfig: &tls.Config{RootCAs: trusted}}
-		d := &relayDialer{context.Background(), cfg, map[string]bool{address: true}}
+		d := &relayDialer{context.Background(), cfg, map[string]bool{address: true}, &relayConns{}}
 		conn, err := d.Dial("tcp4", address)
 		if err == nil {
 			conn.Close()
@@ -206,5 +206,34 @@ func TestRelayDialerChecksTheCertificate(t *testing.T) {
 	}
 	if err := dial(strings.Replace(address, "127.0.0.1", "127.0.0.2", 1), pool); err == nil {
 		t.Error("a relay of another name was taken")
+	}
+}
+
+// A relay that is not there does not hold up the end of a call.
+func TestSilentRelay(t *testing.T) {
+	datagrams, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer datagrams.Close()
+	streams, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer streams.Close()
+	s := newFakeServer(t)
+	s.ice = []protocol.ICEServer{
+		relayEntry("turn:" + datagrams.LocalAddr().String() + "?transport=udp"),
+		relayEntry("turn:" + streams.Addr().String() + "?transport=tcp"),
+		relayEntry("turns:" + streams.Addr().String() + "?transport=tcp"),
+	}
+	a, b := connect(t, s.join("alice"), s.join("bob"))
+	wantChat(t, a, b)
+	ctx, cancel := context.WithTimeout(testContext(t), 4*time.Second) // pion's own patience is 8 s
+	defer cancel()
+	for _, call := range []*Call{a, b} {
+		if err := call.Hangup(ctx, ""); err != nil {
+			t.Errorf("%s: %v", call.client.User(), err)
+		}
 	}
 }
