@@ -72,6 +72,14 @@ func (b *browser) start(t *testing.T) error {
 	ctx, cancel := chromedp.NewContext(allocator)
 	b.end = append([]func(){cancel, end}, b.end...)
 	b.ctx = ctx
+	return open(ctx, cancel)
+}
+
+// open opens the browser or tab of ctx, which lives as long as that: a context
+// with a deadline would take it away.
+func open(ctx context.Context, cancel context.CancelFunc) error {
+	tooLong := time.AfterFunc(patience, cancel)
+	defer tooLong.Stop()
 	return chromedp.Do(ctx)
 }
 
@@ -133,6 +141,9 @@ func (s *server) page(user string) *person {
 	ctx, cancel := chromedp.NewContext(theBrowser(s.t).ctx, chromedp.WithNewBrowserContext())
 	s.t.Cleanup(cancel)
 	p := &person{t: s.t, ctx: ctx, name: user}
+	if err := open(ctx, cancel); err != nil {
+		s.t.Fatalf("open a tab: %v", err)
+	}
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
 			s.t.Logf("%s's page says:\n%s", user, p.text())

@@ -16,7 +16,7 @@ import (
 // had been.
 func TestKilledWhileAdding(t *testing.T) {
 	t.Parallel()
-	const rounds, adders = 3, 4
+	const rounds, adders = 2, 4
 	data := newDataDir(t)
 	var added []string
 	for round := range rounds {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -137,21 +136,6 @@ func TestCrowdComesAndGoes(t *testing.T) {
 		for range crowd {
 			s.wantStatus(`msg="session ended"`)
 		}
-		t.Logf("descriptors: %d before, %d after; %s", before, s.descriptors(), s.memory())
 		until(t, "all descriptors are closed", func() bool { return s.descriptors() <= before })
 	}
-}
-
-// memory is what the kernel says of the process's.
-func (p *process) memory() string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, "VmRSS") {
-			return strings.Join(strings.Fields(line), " ")
-		}
-	}
-	return ""
 }

@@ -73,7 +73,7 @@ func TestPageCallsChat(t *testing.T) {
 	page.watchEnd()
 	user1.saysNoMore() // the callee does not hang up at the end of its input
 	pressed := page.hangUp()
-	_, seen := user1.await(user1.err, "^Call with user2 ended: hung up")
+	_, seen := user1.await(user1.err, "^Call with user2 ended")
 	wantSoon(t, "page's hang-up seen by chat", pressed, seen)
 	user1.wantExit(0)
 }

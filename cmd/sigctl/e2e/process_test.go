@@ -54,7 +54,10 @@ func start(t *testing.T, name string, argv []string, opts ...option) *process {
 	p := &process{t: t, name: name, tmp: t.TempDir(), done: make(chan struct{})}
 	p.out, p.err = newTranscript(p.done), newTranscript(p.done)
 	p.cmd = exec.Command(argv[0], argv[1:]...)
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.tmp, "TMPDIR=" + p.tmp}
+	p.cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + p.tmp, "TMPDIR=" + p.tmp,
+		"GORACE=atexit_sleep_ms=0", // else the race detector makes each end last 1 s
+	}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.err
 	for _, opt := range opts {
 		opt(p.cmd)

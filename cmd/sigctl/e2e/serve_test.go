@@ -17,7 +17,7 @@ import (
 type server struct {
 	*process
 	data      string // --data
-	url       string // wss://127.0.0.1:port
+	url       string // wss://host:port, as it says
 	relay     string // host:port, UDP; empty without a relay
 	passwords map[string]string
 }
@@ -95,13 +95,13 @@ func (s *server) add(user string, args ...string) {
 	s.passwords[user] = password
 }
 
-// addr is the address of signaling.
+// addr is the address of signaling on loopback, whatever its name is.
 func (s *server) addr() string {
 	u, err := url.Parse(s.url)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return u.Host
+	return net.JoinHostPort("127.0.0.1", u.Port())
 }
 
 func (s *server) caFile() string { return filepath.Join(s.data, "ca", "root.pem") }

@@ -77,12 +77,23 @@ func TestTURNAlone(t *testing.T) {
 		{"entry, channels", []string{"-u", r.entry.Username, "-w", r.entry.Credential}},
 		{"entry, indications", []string{"-s", "-u", r.entry.Username, "-w", r.entry.Credential}},
 	} {
-		argv := append([]string{uclient, "-y", "-c", "-m", "2", "-n", "20", "-z", "2", "-p", r.port}, tt.args...)
-		p := run(t, "turnutils_uclient, "+tt.name, append(argv, r.host))
-		if out := p.out.all() + p.err.all(); !none.MatchString(out) || !strings.Contains(out, "tot_recv_msgs=40") {
-			t.Errorf("%s: want 40 messages back:\n%s", tt.name, tail(out))
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			argv := append([]string{uclient, "-y", "-c", "-m", "2", "-n", "20", "-z", "5", "-p", r.port}, tt.args...)
+			p := run(t, "turnutils_uclient", append(argv, r.host))
+			if out := p.out.all() + p.err.all(); !none.MatchString(out) || !strings.Contains(out, "tot_recv_msgs=40") {
+				t.Error("want all 40 messages back")
+			}
+		})
 	}
+}
+
+// What the relay refuses, what it tells a STUN client, and how it ends.
+func TestTURNAnswers(t *testing.T) {
+	t.Parallel()
+	uclient := needProgram(t, "turnutils_uclient", "coturn")
+	file, _ := secretFile(t)
+	r := startTURN(t, "--realm", "example.com", "--secret", "file:"+file)
 	wrong := run(t, "turnutils_uclient", []string{uclient, "-y", "-c", "-n", "1", "-p", r.port, "-u", r.entry.Username, "-w", "wrong", r.host})
 	if out := wrong.out.all() + wrong.err.all(); !strings.Contains(out, "error 40") || strings.Contains(out, "tot_recv_msgs") {
 		t.Errorf("a wrong credential: want an error:\n%s", tail(out))

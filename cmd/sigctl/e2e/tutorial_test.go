@@ -92,17 +92,19 @@ func TestTutorialClient(t *testing.T) {
 	s := startServe(t, "--demo")
 	user1, user2, late := s.dial(t), s.dial(t), s.dial(t)
 
-	user1.send(message{"type": "offer", "name": "user2", "offer": message{}})
+	answer := message{"type": "answer", "sdp": "v=0\r\n"}
+	offer := message{"type": "offer", "sdp": "v=0\r\n"}
+	user1.send(message{"type": "offer", "name": "user2", "offer": offer})
 	user1.wantError("You are not authenticated")
 	user1.login("user1", "wrong", false)
 	user1.login("user1", "password1", true)
 	user2.login("user2", "password2", true)
 	late.login("user2", "password2", false)
 
-	user1.send(message{"type": "offer", "name": "user2", "offer": message{"type": "offer", "sdp": "v=0\r\n"}})
-	user2.wantFrom("user1", "offer", message{"type": "offer", "sdp": "v=0\r\n"})
-	user2.send(message{"type": "answer", "name": "user1", "answer": message{"type": "answer", "sdp": "v=0\r\n"}})
-	user1.wantFrom("user2", "answer", message{"type": "answer", "sdp": "v=0\r\n"})
+	user1.send(message{"type": "offer", "name": "user2", "offer": offer})
+	user2.wantFrom("user1", "offer", offer)
+	user2.send(message{"type": "answer", "name": "user1", "answer": answer})
+	user1.wantFrom("user2", "answer", answer)
 	candidate := message{"candidate": "candidate:1 1 udp 1 192.0.2.1 9 typ host", "sdpMid": "0", "sdpMLineIndex": 0.0}
 	user1.send(message{"type": "candidate", "name": "user2", "candidate": candidate})
 	user2.wantFrom("user1", "candidate", candidate)
@@ -112,7 +114,7 @@ func TestTutorialClient(t *testing.T) {
 	user1.send(message{"type": "dance"})
 	user1.wantError("Command not found: dance")
 
-	user1.send(message{"type": "offer", "name": "user2", "offer": message{"type": "offer", "sdp": "v=0\r\n"}})
+	user1.send(message{"type": "offer", "name": "user2", "offer": offer})
 	user2.want("offer")
 	user1.NetConn().Close() // dies without a word
 	user2.want("leave")
