@@ -108,10 +108,9 @@ func runChat(ctx context.Context, opts *chatOptions, std stdio) error {
 		TLSConfig: trust,
 		RelayOnly: opts.relay,
 	}
-	if _, tty := isTerminal(std.in); tty && !opts.json {
-		if _, tty := isTerminal(std.out); tty {
-			return chatScreen(ctx, config, opts, std)
-		}
+	in, typed := isTerminal(std.in)
+	if _, shown := isTerminal(std.out); typed && shown && !opts.json {
+		return chatScreen(ctx, config, opts, in, std)
 	}
 	client, err := peer.Dial(ctx, opts.server, config)
 	if err != nil {

@@ -4,13 +4,11 @@ import (
 	"strings"
 	"unicode"
 
-	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 )
 
-// typedLine is a line being typed, with the usual keys of a shell. (The text
-// input of bubbles would bring a dependency that starts clipboard programs.)
+// typedLine is a line being typed, with the usual keys of a shell.
 type typedLine struct {
 	text []rune
 	at   int // of the cursor, 0 to len(text)
@@ -22,33 +20,33 @@ func (l *typedLine) reset() { *l = typedLine{} }
 
 // key edits the line. Only printable text gets into it, as one line of at most
 // maxTyped characters.
-func (l *typedLine) key(msg tea.KeyMsg) {
-	switch msg.Type {
-	case tea.KeyRunes, tea.KeySpace:
-		l.insert(msg.Runes)
-	case tea.KeyBackspace:
+func (l *typedLine) key(k keyPress) {
+	switch k.kind {
+	case keyText:
+		l.insert(k.text)
+	case keyBackspace:
 		l.remove(l.at-1, l.at)
-	case tea.KeyDelete, tea.KeyCtrlD:
+	case keyDelete:
 		l.remove(l.at, l.at+1)
-	case tea.KeyCtrlU:
+	case keyCutBefore:
 		l.remove(0, l.at)
-	case tea.KeyCtrlK:
+	case keyCutAfter:
 		l.remove(l.at, len(l.text))
-	case tea.KeyCtrlW:
+	case keyCutWord:
 		l.remove(l.wordStart(), l.at)
-	case tea.KeyLeft, tea.KeyCtrlB:
+	case keyLeft:
 		l.at = max(0, l.at-1)
-	case tea.KeyRight, tea.KeyCtrlF:
+	case keyRight:
 		l.at = min(len(l.text), l.at+1)
-	case tea.KeyHome, tea.KeyCtrlA:
+	case keyHome:
 		l.at = 0
-	case tea.KeyEnd, tea.KeyCtrlE:
+	case keyEnd:
 		l.at = len(l.text)
 	}
 }
 
-func (l *typedLine) insert(runes []rune) {
-	fresh := []rune(printable(string(runes)))
+func (l *typedLine) insert(text string) {
+	fresh := []rune(printable(text))
 	fresh = fresh[:min(len(fresh), maxTyped-len(l.text))]
 	l.text = append(l.text[:l.at:l.at], append(fresh, l.text[l.at:]...)...)
 	l.at += len(fresh)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/lipgloss"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
@@ -73,25 +72,25 @@ type screen struct {
 	call          *connected
 	calling       string // whom a call goes out to
 	fault         error  // why the server is lost
+	quit          bool
+	drawn         string // by the terminal
 	asked         bool   // /peers waits for its answer
 }
 
-func newScreen(user, server string, c calls, renderer *lipgloss.Renderer) screen {
-	s := screen{user: user, server: printable(server), calls: c, now: time.Now, style: newStyles(renderer)}
-	return s
+func newScreen(user, server string, c calls, renderer *lipgloss.Renderer) *screen {
+	return &screen{user: user, server: printable(server), calls: c, now: time.Now, style: newStyles(renderer)}
 }
 
-// Init has nothing to start.
-func (s screen) Init() tea.Cmd { return nil }
+// effect is what the screen wants done, and does not wait for.
+type effect func(ctx context.Context)
 
-// Update takes what was typed and what happened.
-func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	var cmd tea.Cmd
+// update takes what was typed and what happened.
+func (s *screen) update(msg any) effect {
 	switch msg := msg.(type) {
-	case tea.WindowSizeMsg:
-		s.width, s.height = msg.Width, msg.Height
-	case tea.KeyMsg:
-		s, cmd = s.key(msg)
+	case resized:
+		s.width, s.height = msg.width, msg.height
+	case keyPress:
+		return s.key(msg)
 	case serverLost:
 		s.fault = msg.err
 		s.calling, s.present = "", nil
@@ -99,59 +98,58 @@ func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case chatEvent:
 		s.happened(msg)
 	}
-	return s, cmd
+	return nil
 }
 
-func (s screen) key(msg tea.KeyMsg) (screen, tea.Cmd) {
-	switch msg.Type {
-	case tea.KeyCtrlC:
-		return s, tea.Quit
-	case tea.KeyCtrlD:
-		if s.input.String() == "" {
-			return s, tea.Quit
-		}
-	case tea.KeyEnter:
+func (s *screen) key(k keyPress) effect {
+	switch k.kind {
+	case keyInterrupt:
+		s.quit = true
+	case keyEOF:
+		s.quit = s.input.String() == ""
+	case keyEnter:
 		return s.enter()
-	case tea.KeyPgUp:
+	case keyPageUp:
 		s.scrollBy(s.logHeight() - 1)
-	case tea.KeyPgDown:
+	case keyPageDown:
 		s.scrollBy(1 - s.logHeight())
-	case tea.KeyUp:
+	case keyUp:
 		s.scrollBy(1)
-	case tea.KeyDown:
+	case keyDown:
 		s.scrollBy(-1)
+	default:
+		s.input.key(k)
 	}
-	s.input.key(msg)
-	return s, nil
+	return nil
 }
 
 // enter takes the line that was typed.
-func (s screen) enter() (screen, tea.Cmd) {
+func (s *screen) enter() effect {
 	line := strings.TrimSpace(s.input.String())
 	switch {
 	case line == "":
-		return s, nil
+		return nil
 	case strings.HasPrefix(line, "/"):
 		s.input.reset()
 		return s.command(line)
 	case s.call == nil:
 		s.add(note, "", "You are not in a call: /call NAME calls somebody.")
-		return s, nil // what was typed stays
+		return nil // what was typed stays
 	case !s.calls.Say(line):
 		s.add(note, "", "The other side is slow: try again in a moment.")
-		return s, nil
+		return nil
 	}
 	s.input.reset()
 	s.scroll = 0
-	return s, nil
+	return nil
 }
 
-func (s screen) command(line string) (screen, tea.Cmd) {
+func (s *screen) command(line string) effect {
 	name, arg, _ := strings.Cut(line, " ")
 	arg = strings.TrimSpace(arg)
 	switch name {
 	case "/quit", "/q", "/exit":
-		return s, tea.Quit
+		s.quit = true
 	case "/help", "/?":
 		s.add(note, "", helpLines...)
 	case "/call":
@@ -159,12 +157,12 @@ func (s screen) command(line string) (screen, tea.Cmd) {
 	case "/hangup":
 		if s.call == nil && s.calling == "" {
 			s.add(note, "", "You are not in a call.")
-			return s, nil
+			return nil
 		}
-		return s, func() tea.Msg { s.calls.Hangup(context.Background()); return nil }
+		return s.calls.Hangup
 	case "/peers":
 		s.asked = true
-		return s, func() tea.Msg { s.calls.Peers(context.Background()); return nil }
+		return s.calls.Peers
 	case "/verify":
 		s.verify()
 	case "/stats":
@@ -172,7 +170,7 @@ func (s screen) command(line string) (screen, tea.Cmd) {
 	default:
 		s.add(note, "", "There is no "+name+": /help lists the commands.")
 	}
-	return s, nil
+	return nil
 }
 
 var helpLines = []string{

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
@@ -20,7 +18,7 @@ import (
 // testScreen is a screen of user1 that a test types into and looks at.
 type testScreen struct {
 	t     *testing.T
-	model tea.Model
+	model *screen
 	calls *fakeCalls
 }
 
@@ -46,30 +44,29 @@ func newTestScreen(t *testing.T, width, height int, profile termenv.Profile) *te
 	s := newScreen("user1", "wss://example.com:9090", calls, renderer)
 	s.now = func() time.Time { return time.Date(2026, 1, 2, 12, 34, 0, 0, time.UTC) }
 	ts := &testScreen{t, s, calls}
-	ts.send(tea.WindowSizeMsg{Width: width, Height: height})
+	ts.send(resized{width, height})
 	return ts
 }
 
-// send gives the screen messages, and runs the commands that it returns.
-func (ts *testScreen) send(msgs ...tea.Msg) {
+// send gives the screen messages, and does what it wants done.
+func (ts *testScreen) send(msgs ...any) {
 	for _, msg := range msgs {
-		var cmd tea.Cmd
-		ts.model, cmd = ts.model.Update(msg)
-		if cmd != nil {
-			cmd()
+		if effect := ts.model.update(msg); effect != nil {
+			effect(ts.t.Context())
 		}
 	}
 }
 
 // enter types a line.
-func (ts *testScreen) enter(line string) {
-	ts.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(line)}, tea.KeyMsg{Type: tea.KeyEnter})
-}
+func (ts *testScreen) enter(line string) { ts.send(typed(line), press(keyEnter)) }
+
+func typed(text string) keyPress { return keyPress{kind: keyText, text: text} }
+func press(k keyKind) keyPress   { return keyPress{kind: k} }
 
 func (ts *testScreen) wantShown(parts ...string) {
 	ts.t.Helper()
 	for _, part := range parts {
-		if view := ansi.Strip(ts.model.View()); !strings.Contains(view, part) {
+		if view := ansi.Strip(ts.model.view()); !strings.Contains(view, part) {
 			ts.t.Errorf("the screen does not show %q:\n%s", part, view)
 		}
 	}
@@ -87,9 +84,9 @@ func (ts *testScreen) wantAsked(want ...string) {
 // wantFits checks that the screen is as large as the terminal.
 func (ts *testScreen) wantFits(width, height int) {
 	ts.t.Helper()
-	lines := strings.Split(ts.model.View(), "\n")
+	lines := strings.Split(ts.model.view(), "\n")
 	if len(lines) != height {
-		ts.t.Errorf("%d rows, want %d:\n%s", len(lines), height, ts.model.View())
+		ts.t.Errorf("%d rows, want %d:\n%s", len(lines), height, ts.model.view())
 	}
 	for _, line := range lines {
 		if got := ansi.StringWidth(line); got > width {
@@ -109,7 +106,7 @@ func TestScreenConversation(t *testing.T) {
 	ts.wantShown("1 other here", "/call user2")
 	ts.enter("hello?")
 	ts.wantShown("You are not in a call", "› hello?") // what was typed stays
-	ts.send(tea.KeyMsg{Type: tea.KeyCtrlU})
+	ts.send(press(keyCutBefore))
 	ts.enter("/call user2")
 	ts.wantAsked("call user2")
 	ts.send(calling{Peer: "user2"})
@@ -171,9 +168,9 @@ func TestScreenFits(t *testing.T) {
 			for n := range 30 {
 				ts.send(sent{N: n + 1, Text: long}, message{From: strings.Repeat("x", 64), Text: wide})
 			}
-			ts.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(wide)})
+			ts.send(typed(wide))
 			ts.wantFits(size[0], size[1])
-			ts.send(tea.KeyMsg{Type: tea.KeyHome}, tea.KeyMsg{Type: tea.KeyPgUp})
+			ts.send(press(keyHome), press(keyPageUp))
 			ts.wantFits(size[0], size[1])
 		}
 	}
@@ -188,8 +185,8 @@ func TestScreenKeepsEscapesOut(t *testing.T) {
 	c.Peer = "user2"
 	ts.send(c, message{From: "user2", Text: evil}, sent{N: 1, Text: evil},
 		ended{Peer: "user2", Reason: evil}, serverLost{errors.New(evil)})
-	ts.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(evil), Paste: true})
-	view := ts.model.View()
+	ts.send(typed(evil))
+	view := ts.model.view()
 	for _, r := range view {
 		if r != '\n' && r != '\ufffd' && unprintable(r) {
 			t.Errorf("the screen has %U:\n%q", r, view)
@@ -205,63 +202,111 @@ func TestScreenScrolls(t *testing.T) {
 		ts.send(message{From: "user2", Text: fmt.Sprintf("line %d.", n)})
 	}
 	ts.wantShown("line 99.")
-	ts.send(tea.KeyMsg{Type: tea.KeyPgUp})
+	ts.send(press(keyPageUp))
 	ts.wantShown("↓ more")
-	before := ts.model.View()
+	before := ts.model.view()
 	ts.send(message{From: "user2", Text: "new"})
-	if ts.model.View() != before {
+	if ts.model.view() != before {
 		t.Error("a new text moves a screen that was scrolled up")
 	}
 	for range 20 {
-		ts.send(tea.KeyMsg{Type: tea.KeyPgUp})
+		ts.send(press(keyPageUp))
 	}
 	ts.wantShown("line 0.")
 	for range 20 {
-		ts.send(tea.KeyMsg{Type: tea.KeyPgDown})
+		ts.send(press(keyPageDown))
 	}
 	ts.wantShown("new")
 	for range maxEntries {
 		ts.send(message{From: "user2", Text: "x"})
 	}
-	if got := len(ts.model.(screen).entries); got > maxEntries {
+	if got := len(ts.model.entries); got > maxEntries {
 		t.Errorf("%d entries are kept, want at most %d", got, maxEntries)
 	}
 }
 
 func TestTypedLine(t *testing.T) {
-	keys := func(types ...tea.KeyType) (msgs []tea.KeyMsg) {
-		for _, k := range types {
-			msgs = append(msgs, tea.KeyMsg{Type: k})
-		}
-		return msgs
-	}
 	for _, c := range []struct {
 		name string
-		keys []tea.KeyMsg
+		keys []keyKind
 		want string
 	}{
-		{"backspace", keys(tea.KeyBackspace), "one tw"},
-		{"delete at the end", keys(tea.KeyDelete), "one two"},
-		{"delete", keys(tea.KeyHome, tea.KeyDelete), "ne two"},
-		{"left, backspace", keys(tea.KeyLeft, tea.KeyBackspace), "one to"},
-		{"to the start", keys(tea.KeyLeft, tea.KeyCtrlU), "o"},
-		{"to the end", keys(tea.KeyHome, tea.KeyRight, tea.KeyCtrlK), "o"},
-		{"word", keys(tea.KeyCtrlW), "one "},
-		{"two words", keys(tea.KeyCtrlW, tea.KeyCtrlW), ""},
-		{"beyond both ends", keys(tea.KeyRight, tea.KeyHome, tea.KeyLeft, tea.KeyBackspace, tea.KeyEnd), "one two"},
+		{"backspace", []keyKind{keyBackspace}, "one tw"},
+		{"delete at the end", []keyKind{keyDelete}, "one two"},
+		{"delete", []keyKind{keyHome, keyDelete}, "ne two"},
+		{"left, backspace", []keyKind{keyLeft, keyBackspace}, "one to"},
+		{"to the start", []keyKind{keyLeft, keyCutBefore}, "o"},
+		{"to the end", []keyKind{keyHome, keyRight, keyCutAfter}, "o"},
+		{"word", []keyKind{keyCutWord}, "one "},
+		{"two words", []keyKind{keyCutWord, keyCutWord}, ""},
+		{"beyond both ends", []keyKind{keyRight, keyHome, keyLeft, keyBackspace, keyEnd}, "one two"},
 	} {
 		var l typedLine
-		l.insert([]rune("one two"))
+		l.insert("one two")
 		for _, k := range c.keys {
-			l.key(k)
+			l.key(press(k))
 		}
 		if got := l.String(); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
 	var l typedLine
-	l.insert(slices.Repeat([]rune("漢"), 2*maxTyped))
+	l.insert(strings.Repeat("漢", 2*maxTyped))
 	if got := len(l.String()); checkText(l.String()) != nil {
 		t.Errorf("a line of %d bytes can be typed, but not sent", got)
 	}
+}
+
+func TestDecodeKey(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want []keyPress
+		rest string
+	}{
+		{"hé\r", []keyPress{typed("hé"), press(keyEnter)}, ""},
+		{"\x1b[A\x1bOB\x1b[5~\x1b[3~", []keyPress{press(keyUp), press(keyDown), press(keyPageUp), press(keyDelete)}, ""},
+		{"\x1b[1;5C\x1bx", []keyPress{press(keyNone), press(keyNone)}, ""},
+		{"\x1b[200~two\nlines\x1b[A\x1b[201~!", []keyPress{typed("two\nlines\x1b[A"), typed("!")}, ""},
+		{"\x03\x04\x7f\x00", []keyPress{press(keyInterrupt), press(keyEOF), press(keyBackspace), press(keyNone)}, ""},
+		{"a\xc3", []keyPress{typed("a")}, "\xc3"}, // half a character
+		{"\x1b", nil, "\x1b"},
+		{"\x1b[12", nil, "\x1b[12"},
+		{"\x1b[200~half", nil, "\x1b[200~half"},
+	} {
+		var got []keyPress
+		rest := []byte(c.in)
+		for {
+			k, n := decodeKey(rest)
+			if n == 0 {
+				break
+			}
+			got, rest = append(got, k), rest[n:]
+		}
+		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(keyPress{})); diff != "" || string(rest) != c.rest {
+			t.Errorf("%q leaves %q, want %q (-want +got):\n%s", c.in, rest, c.rest, diff)
+		}
+	}
+}
+
+// Whatever a terminal sends, keys are taken from it until none is left, and no
+// more is kept than a paste may be long.
+func FuzzDecodeKey(f *testing.F) {
+	for _, seed := range []string{"a", "\x1b[A", "\x1b[200~x\x1b[201~", "\xff\xc3", "\x1b[" + strings.Repeat("1", 40)} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for len(b) > 0 {
+			_, n := decodeKey(b)
+			if n < 0 || n > len(b) {
+				t.Fatalf("took %d of %d bytes", n, len(b))
+			}
+			if n == 0 {
+				if len(b) > maxPaste {
+					t.Fatalf("%d bytes wait for more", len(b))
+				}
+				return
+			}
+			b = b[n:]
+		}
+	})
 }

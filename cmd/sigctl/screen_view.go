@@ -34,8 +34,8 @@ func newStyles(r *lipgloss.Renderer) styles {
 	}
 }
 
-// View draws the screen: it never has more lines than the terminal, nor longer ones.
-func (s screen) View() string {
+// view draws the screen: it never has more lines than the terminal, nor longer ones.
+func (s *screen) view() string {
 	if s.width == 0 {
 		return ""
 	}
@@ -48,11 +48,11 @@ func (s screen) View() string {
 }
 
 // logHeight is how many rows are left for the log.
-func (s screen) logHeight() int { return max(1, s.height-frameRows-len(s.stateRows())) }
+func (s *screen) logHeight() int { return max(1, s.height-frameRows-len(s.stateRows())) }
 
 // logRows are the rows of the log that are to be seen: those before the last
 // s.scroll ones.
-func (s screen) logRows() []string {
+func (s *screen) logRows() []string {
 	height := s.logHeight()
 	var rows []string // from the last one up
 	for _, e := range slices.Backward(s.entries) {
@@ -78,7 +78,7 @@ func (s *screen) scrollBy(rows int) {
 	s.scroll = max(0, min(s.scroll+rows, total-s.logHeight()))
 }
 
-func (s screen) inputRow() string {
+func (s *screen) inputRow() string {
 	const prompt = "› "
 	placeholder := "/help lists the commands"
 	if s.call != nil {
@@ -89,7 +89,7 @@ func (s screen) inputRow() string {
 }
 
 // titleRow says who is signed in where, and how many others are here.
-func (s screen) titleRow() string {
+func (s *screen) titleRow() string {
 	left := " sigctl  " + s.user
 	if s.width >= narrow {
 		left += " @ " + strings.TrimPrefix(strings.TrimPrefix(s.server, "wss://"), "ws://")
@@ -102,7 +102,7 @@ func (s screen) titleRow() string {
 }
 
 // stateRows say whom one talks to and on which path, and the safety code.
-func (s screen) stateRows() []string {
+func (s *screen) stateRows() []string {
 	switch {
 	case s.calling != "":
 		return []string{cut(" "+s.style.relay.Render("◌")+" calling "+s.calling+" …", s.width)}
@@ -125,14 +125,17 @@ func (s screen) stateRows() []string {
 }
 
 // invitation names somebody to call.
-func (s screen) invitation() string {
-	if len(s.present) == 0 {
+func (s *screen) invitation() string {
+	switch {
+	case s.fault != nil:
+		return " · /quit"
+	case len(s.present) == 0:
 		return " · waiting for somebody"
 	}
 	return " · /call " + s.present[0]
 }
 
-func (s screen) footer() string {
+func (s *screen) footer() string {
 	text := " /help  /call NAME  /hangup  /peers  /verify  /stats  /quit"
 	if s.width < narrow {
 		text = " /help  /call NAME  /hangup  /quit"
@@ -145,7 +148,7 @@ func (s screen) footer() string {
 }
 
 // entryRows draws an entry with its continuation lines indented.
-func (s screen) entryRows(e entry) []string {
+func (s *screen) entryRows(e entry) []string {
 	head, indent := s.entryHead(e)
 	width := max(8, s.width-indent-2) // two columns for a mark
 	var lines []string
@@ -170,7 +173,7 @@ func (s screen) entryRows(e entry) []string {
 }
 
 // entryHead is what stands before an entry, and how wide that is.
-func (s screen) entryHead(e entry) (head string, width int) {
+func (s *screen) entryHead(e entry) (head string, width int) {
 	if s.width >= narrow {
 		head = s.style.dim.Render(" " + e.at.Format("15:04") + " ")
 	} else {
@@ -190,7 +193,7 @@ func (s screen) entryHead(e entry) (head string, width int) {
 	return head, lipgloss.Width(head)
 }
 
-func (s screen) markText(e entry) string {
+func (s *screen) markText(e entry) string {
 	if e.kind != ours {
 		return ""
 	}

@@ -144,6 +144,38 @@ func TestKilledBeforeItTook(t *testing.T) {
 	}
 }
 
+// A call leaves nothing at the server: its relay's sockets are closed with it.
+func TestCallsLeaveNothing(t *testing.T) {
+	t.Parallel()
+	s := startServe(t, "--demo")
+	user1 := s.chat("user1", "--relay")
+	before := s.descriptors()
+	for range 3 {
+		user2 := s.startChat("user2", []string{"--relay", "--call", "user1"}, withInput("hello\n"))
+		user2.wantExit(0)
+		user1.wantPath("relay")
+		user1.wantLine("user2: hello")
+		user1.wantStatus("^Call with user2 ended")
+		until(t, "the relay's sockets are closed", func() bool { return s.descriptors() <= before })
+	}
+}
+
+// Who is in a call is busy for a third, and the call goes on.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	s := startServe(t, "--demo")
+	s.add("user3")
+	user1 := s.chat("user1")
+	user2 := s.chat("user2", "--call", "user1")
+	user2.wantPath("direct")
+	user1.wantPath("direct")
+	user3 := s.startChat("user3", []string{"--call", "user1"}, withInput("hello\n"))
+	user3.wantExit(4)
+	user3.wantStatus("^sigctl: .*busy")
+	user2.says("still here")
+	user1.wantLine("user2: still here")
+}
+
 func TestUserAddWhileServing(t *testing.T) {
 	t.Parallel()
 	s := startServe(t)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
 )
 
 // A hang-up is to be seen within a second. What would be seen if the word of it
@@ -101,6 +103,21 @@ func TestInterruptedChatLeavesPage(t *testing.T) {
 	page.watchEnd()
 	wantSoon(t, "interrupted chat seen by the page", user2.signal(os.Interrupt), page.wantEnd())
 	user2.wantExit(130)
+}
+
+// A page that is reloaded hangs up, and its user can sign in again at once.
+func TestReloadedPageHangsUp(t *testing.T) {
+	t.Parallel()
+	s := serveForBrowser(t, "--demo")
+	page := s.pageSignedIn("user1")
+	user2 := s.chat("user2", "--call", "user1")
+	wantConversation(t, user2, page, "direct", "direct")
+	reloaded := time.Now()
+	page.do(chromedp.Reload())
+	_, seen := user2.await(user2.err, "^Call with user1 ended")
+	wantSoon(t, "reload seen by chat", reloaded, seen)
+	page.signIn("password1")
+	page.wantText("#me", "user1")
 }
 
 func TestRelayedPage(t *testing.T) {
