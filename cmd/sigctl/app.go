@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -51,8 +51,8 @@ func newApp(ctx context.Context, opts *serveOptions, log *slog.Logger) (_ *app, 
 	}()
 	for _, open := range []func(context.Context) error{
 		a.openData,
+		a.openAdmin, // first: no other server has this data directory
 		a.openStore,
-		a.openAdmin,
 		a.openRelay,
 		a.openSignal,
 	} {
@@ -102,12 +102,11 @@ func (a *app) openData(context.Context) (err error) {
 func (a *app) openStore(ctx context.Context) (err error) {
 	path := a.data.users()
 	if a.opts.demo {
-		dir, err := os.MkdirTemp("", "sigctl-demo-*")
-		if err != nil {
+		path = a.data.demoUsers()
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // left by a server that was killed
 			return fmt.Errorf("make the demo's user store: %w", err)
 		}
-		a.onClose(func() error { return os.RemoveAll(dir) })
-		path = filepath.Join(dir, "users.db")
+		a.onClose(func() error { return os.Remove(path) })
 	}
 	if a.store, err = a.opts.store.openForServe(ctx, path); err != nil {
 		return err

@@ -13,13 +13,14 @@ import (
 //	users.db      the embedded user store
 //	ca/           the development CA; server.pem is its certificate for serve
 //	turn.secret   what signaling and relay share, unless --turn-secret is given
-//	run/          while serve runs: its admin socket
+//	run/          while serve runs: its admin socket, and the users of --demo
 type dataDir string
 
 func (d dataDir) users() string      { return filepath.Join(string(d), "users.db") }
 func (d dataDir) caRoot() string     { return filepath.Join(string(d), "ca", "root.pem") }
 func (d dataDir) turnSecret() string { return filepath.Join(string(d), "turn.secret") }
 func (d dataDir) admin() string      { return filepath.Join(string(d), "run", "admin.sock") }
+func (d dataDir) demoUsers() string  { return filepath.Join(string(d), "run", "demo.db") }
 
 // defaultDataDir is empty where the environment names no home.
 func defaultDataDir() string {
