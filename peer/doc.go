@@ -15,9 +15,9 @@
 // # How a call comes about
 //
 //	caller                        server                        callee
-//	  │ ─ offer, host candidates ─▶ │ ─────────────────────────▶ │
-//	  │ ◀───────────────────────────│◀─ answer, host candidates ─ │
-//	  │ ◀─▶ candidates of STUN and TURN servers ◀───────────────▶ │
+//	  │ ─ offer ──────────────────▶ │ ─────────────────────────▶ │
+//	  │ ◀────────────────────────── │ ◀─────── answer, candidates │
+//	  │ ◀─▶ more candidates, as they are found ◀────────────────▶ │
 //	  │ ◀══ ICE checks, DTLS, SCTP: not through the server ══════▶ │
 //	  │ ── channel control, hello; channel chat ─────────────────▶ │
 //	  │ ◀───────────────────────────────────── hello, connected ── │
