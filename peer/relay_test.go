@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"log/slog"
 	"net"
 	"testing"
 
@@ -15,7 +16,8 @@ const relayRealm, relayUser, relayPassword = "example.com", "user", "secret"
 
 func relayConfig() turn.ServerConfig {
 	return turn.ServerConfig{
-		Realm: relayRealm,
+		Realm:         relayRealm,
+		LoggerFactory: pionLog{slog.New(slog.DiscardHandler)},
 		AuthHandler: func(user, realm string, _ net.Addr) ([]byte, bool) {
 			return turn.GenerateAuthKey(user, realm, relayPassword), true
 		},
