@@ -144,11 +144,16 @@ func (o *chatOptions) dialFault(err error) error {
 	var refused *peer.ServerError
 	var unknown x509.UnknownAuthorityError
 	var wrongHost x509.HostnameError
+	errors.As(err, &refused)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
-	case errors.As(err, &refused) && refused.Code == protocol.CodeAlreadyLoggedIn:
+	case refused != nil && refused.Code == protocol.CodeAlreadyLoggedIn:
 		return fail(exitAuth, o.user+" is signed in already: end that chat first")
+	case refused != nil && refused.Code == protocol.CodeInternal:
+		return fail(exitAuth, "this is no fault of name or password: the server's log says what is wrong there")
+	case refused != nil && (refused.Code == protocol.CodeBusy || refused.Code == protocol.CodeRateLimited):
+		return fail(exitAuth, "try again in a moment")
 	case errors.Is(err, peer.ErrAuth):
 		return fail(exitAuth, "on the server's machine, sigctl user list shows who may sign in, and sigctl user passwd "+o.user+" sets a password")
 	case errors.As(err, &unknown):

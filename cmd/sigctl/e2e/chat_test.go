@@ -160,22 +160,6 @@ func TestCallsLeaveNothing(t *testing.T) {
 	}
 }
 
-// Who is in a call is busy for a third, and the call goes on.
-func TestBusy(t *testing.T) {
-	t.Parallel()
-	s := startServe(t, "--demo")
-	s.add("user3")
-	user1 := s.chat("user1")
-	user2 := s.chat("user2", "--call", "user1")
-	user2.wantPath("direct")
-	user1.wantPath("direct")
-	user3 := s.startChat("user3", []string{"--call", "user1"}, withInput("hello\n"))
-	user3.wantExit(4)
-	user3.wantStatus("^sigctl: .*busy")
-	user2.says("still here")
-	user1.wantLine("user2: still here")
-}
-
 func TestUserAddWhileServing(t *testing.T) {
 	t.Parallel()
 	s := startServe(t)

@@ -131,7 +131,9 @@ func TestRedisGoesAway(t *testing.T) {
 	alice := s.chat("alice")
 	r.cmd.Process.Kill()
 	r.wait()
-	s.startChat("bob", nil).wantExit(3)
+	early := s.startChat("bob", nil)
+	early.wantExit(3)
+	early.wantStatus("^hint: .*log") // nothing is wrong with the password
 	s.wantStatus("login failed.*connection refused")
 
 	_, port, _ := net.SplitHostPort(r.addr)
