@@ -66,7 +66,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 		}
 		from := origin(nc.RemoteAddr())
 		if l.admission.enter(from) {
-			return &socket{Conn: nc, admission: l.admission, from: from}, nil
+			return newSocket(nc, l.admission, from), nil
 		}
 		nc.Close()
 	}

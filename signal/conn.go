@@ -22,6 +22,7 @@ type conn struct {
 	ws     *websocket.Conn
 	reader *bufio.Reader // of ws
 	sock   *socket       // below ws and TLS: closing it never waits
+	eager  bool          // may be written to without waiting
 	id     string        // of the session that a login makes
 	slot   int           // in the registry
 
@@ -34,8 +35,11 @@ type conn struct {
 
 func newConn(s *Server, ws *websocket.Conn, reader *bufio.Reader) *conn {
 	c := &conn{server: s, ws: ws, reader: reader, sock: bottom(ws.NetConn()), id: newSessionID()}
+	// TLS has locks of its own to wait for.
+	c.eager = ws.NetConn() == net.Conn(c.sock) && c.sock.raw != nil
 	// Those between two messages come to nextMessage, those inside one here.
 	ws.SetPingHandler(func(payload string) error { c.answerPing([]byte(payload)); return nil })
+	ws.SetCloseHandler(func(int, string) error { return nil }) // answered by lost
 	ws.SetPongHandler(func(payload string) error { c.pong([]byte(payload)); return nil })
 	return c
 }
@@ -112,19 +116,25 @@ func (c *conn) readFrame(ctx context.Context, r io.Reader) error {
 	return nil
 }
 
-// lost notes how the socket ended, unless we have ended it.
+// lost notes how the socket ended, unless we have ended it. A client's close frame
+// is answered.
 func (c *conn) lost(err error) {
-	code := protocol.CloseAbnormal
 	var closed *websocket.CloseError
-	if errors.As(err, &closed) && (closed.Code == websocket.CloseNormalClosure || closed.Code == websocket.CloseGoingAway) {
-		code = protocol.CloseCode(closed.Code)
+	if errors.As(err, &closed) {
+		code := protocol.CloseNormal
+		if closed.Code == websocket.CloseGoingAway {
+			code = protocol.CloseGoingAway
+		}
+		c.shutdown(code, "")
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.closing == 0 {
-		c.out.closing = code
+		c.out.closing, c.out.parted = protocol.CloseAbnormal, true
 	}
 	c.out.broken = true
+	c.sock.Close()
 }
 
 // bottom is the accepted connection below TLS.
@@ -135,11 +145,11 @@ func bottom(nc net.Conn) *socket {
 	return nc.(*socket) // as our listener makes them
 }
 
-// abandon closes the socket, waits for the writer and says how the connection
+// abandon waits for the writer, closes the socket and says how the connection
 // ended.
 func (c *conn) abandon() protocol.CloseCode {
-	c.sock.Close()
 	c.out.writer.Wait()
+	c.sock.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.out.cut != nil {

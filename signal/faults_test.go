@@ -305,3 +305,22 @@ func TestServeEndsWithItsContext(t *testing.T) {
 		t.Errorf("after the end there are still %+v", got)
 	}
 }
+
+// What a slow reader gets late it gets whole and in order, whoever wrote it: the
+// sender as far as the socket took it, the connection's own writer the rest.
+func TestSlowReaderGetsAllInOrder(t *testing.T) {
+	const offers = 400 // × 60 KB: more than the kernel buffers
+	ts := newTestServer(t, &Config{MaxQueue: 64 << 20})
+	slow, sender := ts.join("user1"), ts.join("user2")
+	sdp := strings.Repeat("x", 60<<10)
+	for i := range offers {
+		sender.send(fmt.Sprintf(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":"%d %s"}}`, i, sdp))
+	}
+	sender.wantAlive() // so all were handled
+	for i := range offers {
+		got := slow.want(fmt.Sprintf(`{"type":"offer","name":"user2","seq":%d}`, i+2))
+		if text := got["offer"].(map[string]any)["sdp"].(string); text != fmt.Sprint(i, " ", sdp) {
+			t.Fatalf("offer %d came damaged: %.20q… of %d bytes", i, text, len(text))
+		}
+	}
+}

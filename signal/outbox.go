@@ -27,6 +27,7 @@ type outbox struct {
 	closing protocol.CloseCode // 0 while open
 	why     string             // text of the close frame
 	cut     *time.Timer        // closes the socket when the farewell takes too long
+	parted  bool               // the close frame was taken to be written
 	broken  bool               // the socket is of no more use
 
 	writing bool
@@ -35,12 +36,18 @@ type outbox struct {
 
 // send queues a message; ref is the id of the request that it answers, if any.
 func (c *conn) send(ref string, m protocol.FromServer) {
-	frame, err := protocol.EncodeServer(ref, m)
-	if err != nil { // our own types always encode
-		c.server.log.Error("encode message", "err", err)
-		return
+	if frame := c.server.encode(ref, m); frame != nil {
+		c.enqueue(frame)
 	}
-	c.enqueue(frame)
+}
+
+// encode returns the frame of m. Our own types always encode.
+func (s *Server) encode(ref string, m protocol.FromServer) []byte {
+	frame, err := protocol.EncodeServer(ref, m)
+	if err != nil {
+		s.log.Error("encode message", "err", err)
+	}
+	return frame
 }
 
 // enqueue takes the frame over. It never waits: a client whose queue is full is
@@ -48,12 +55,37 @@ func (c *conn) send(ref string, m protocol.FromServer) {
 func (c *conn) enqueue(frame []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out.closing != 0 {
+	if c.pushLocked(frame) {
+		c.wakeWriterLocked()
+	}
+}
+
+// deliver is enqueue for a caller that holds no lock and may write: what the
+// socket takes at once needs no goroutine of its own.
+func (c *conn) deliver(frame []byte) {
+	c.mu.Lock()
+	if !c.pushLocked(frame) {
+		c.mu.Unlock()
 		return
+	}
+	if !c.eager || c.out.writing || c.out.broken {
+		c.wakeWriterLocked()
+		c.mu.Unlock()
+		return
+	}
+	c.out.writing = true
+	c.out.writer.Add(1)
+	c.mu.Unlock()
+	c.writeEagerly()
+}
+
+func (c *conn) pushLocked(frame []byte) bool {
+	if c.out.closing != 0 {
+		return false
 	}
 	if c.out.queued+len(frame) > c.server.cfg.MaxQueue {
 		c.shutdownLocked(protocol.CloseSlowConsumer, "messages are not read fast enough")
-		return
+		return false
 	}
 	if c.out.numbered {
 		c.out.seq++
@@ -61,7 +93,7 @@ func (c *conn) enqueue(frame []byte) {
 	}
 	c.out.queue = append(c.out.queue, frame)
 	c.out.queued += len(frame)
-	c.wakeWriterLocked()
+	return true
 }
 
 // number makes messages carry seq from the next one on.
@@ -122,19 +154,47 @@ func (c *conn) wakeWriterLocked() {
 // writeLoop writes until there is nothing left.
 func (c *conn) writeLoop() {
 	defer c.out.writer.Done()
-	for {
-		work := c.takeWork()
-		if work.none() {
-			return
-		}
-		if c.write(work) != nil {
-			c.sock.Close() // wakes the reader
-			return         // writing stays true: there is no writer after this one
-		}
-		if work.closing != 0 {
+	if c.sock.flush() != nil {
+		c.sock.Close() // wakes the reader
+		return
+	}
+	for c.workLeft() {
+		if !c.writeOnce() {
 			return
 		}
 	}
+}
+
+// writeEagerly is a writer that does not wait. It leaves the rest, and what has
+// come meanwhile, to one that does.
+func (c *conn) writeEagerly() {
+	c.sock.eager = true
+	ok := c.writeOnce()
+	c.sock.eager = false
+	if ok && (len(c.sock.rest) > 0 || c.workLeft()) {
+		go c.writeLoop()
+		return
+	}
+	c.out.writer.Done()
+}
+
+// workLeft reports whether there is more to write. If not, the writer has ended.
+func (c *conn) workLeft() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := &c.out
+	o.writing = len(o.queue) > 0 || o.pong != nil || o.beat.due || o.closing != 0 && !o.parted
+	return o.writing
+}
+
+// writeOnce writes all that is due. It reports false when the socket has failed:
+// writing then stays true, and there is no other writer.
+func (c *conn) writeOnce() bool {
+	if c.write(c.takeWork()) != nil {
+		c.sock.Close() // wakes the reader
+		return false
+	}
+	return true
 }
 
 // work is what a writer does before it looks again.
@@ -145,23 +205,17 @@ type work struct {
 	why        string
 }
 
-func (w *work) none() bool {
-	return len(w.frames) == 0 && w.ping == nil && w.pong == nil && w.closing == 0
-}
-
-// takeWork takes all that is due. With nothing due the writer has ended.
 func (c *conn) takeWork() work {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := &c.out
-	w := work{frames: o.queue, pong: o.pong, closing: o.closing, why: o.why}
+	w := work{frames: o.queue, pong: o.pong}
 	o.queue, o.queued, o.pong = nil, 0, nil
 	if o.beat.due {
 		w.ping, o.beat.due = pingPayload(o.beat.sent), false
 	}
-	if w.none() || o.broken {
-		o.writing = false
-		return work{}
+	if o.closing != 0 && !o.parted {
+		w.closing, w.why, o.parted = o.closing, o.why, true
 	}
 	return w
 }

@@ -102,7 +102,9 @@ func (r *room) forward(from *session, m protocol.Forwarded) error {
 	if err != nil {
 		return err
 	}
-	to.conn.send("", m.From(from.name, everything))
+	if frame := to.conn.server.encode("", m.From(from.name, everything)); frame != nil {
+		to.conn.deliver(frame)
+	}
 	return nil
 }
 

@@ -1,9 +1,11 @@
 package signal
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 )
 
 // socket is an accepted connection, below TLS and WebSocket. It is counted as
@@ -12,17 +14,31 @@ import (
 // It lets the reader of an idle connection wait at the bottom of its stack:
 // [socket.Read] inside TLS and the WebSocket library would hold on to 8 KB of
 // stack, most of what such a connection costs, where [socket.wait] lets the
-// garbage collector have half of them back.
+// garbage collector have half of them back. And it lets whoever has a message for
+// the connection write it at once, as far as the kernel takes it without waiting.
 type socket struct {
 	net.Conn
+	raw       syscall.RawConn // nil: waits and writes go through Conn
 	admission *admission
 	from      netip.Prefix
 	leave     sync.Once
 
 	// Owned by the reader.
 	idle  bool    // Read reports errIdle rather than wait
-	ahead bool    // first was read and not yet taken
-	first [1]byte // where wait reads
+	ahead []byte  // what wait has read and Read has not yet taken
+	chunk *[]byte // where ahead lies, to be given back
+
+	// Owned by the writer.
+	eager bool   // Write keeps what the kernel does not take at once
+	rest  []byte // what was kept
+}
+
+func newSocket(nc net.Conn, a *admission, from netip.Prefix) *socket {
+	s := &socket{Conn: nc, admission: a, from: from}
+	if sc, ok := nc.(syscall.Conn); ok && rawIO {
+		s.raw, _ = sc.SyscallConn() // without it there is the slower way
+	}
+	return s
 }
 
 // errIdle says that a Read would have to wait. TLS passes it on and stays usable,
@@ -35,15 +51,20 @@ func (idleError) Error() string   { return "nothing to read yet" }
 func (idleError) Timeout() bool   { return true }
 func (idleError) Temporary() bool { return true }
 
+// chunks are where wait reads to. An idle connection holds none.
+var chunks = sync.Pool{New: func() any { b := make([]byte, 4<<10); return &b }}
+
 // Read reads on from what wait has found.
 func (s *socket) Read(p []byte) (int, error) {
-	switch {
-	case len(p) == 0:
-		return 0, nil
-	case s.ahead:
-		p[0], s.ahead = s.first[0], false
-		return 1, nil
-	case s.idle:
+	if len(s.ahead) > 0 {
+		n := copy(p, s.ahead)
+		if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
+			chunks.Put(s.chunk)
+			s.ahead, s.chunk = nil, nil
+		}
+		return n, nil
+	}
+	if s.idle {
 		return 0, errIdle
 	}
 	return s.Conn.Read(p)
@@ -51,11 +72,83 @@ func (s *socket) Read(p []byte) (int, error) {
 
 // wait blocks until there is something to Read.
 func (s *socket) wait() error {
-	n, err := s.Conn.Read(s.first[:])
-	s.ahead = n > 0
-	if s.ahead {
+	if s.raw == nil {
+		one := make([]byte, 1)
+		n, err := s.Conn.Read(one)
+		return s.found(&one, n, err)
+	}
+	var result error
+	err := s.raw.Read(func(fd uintptr) bool {
+		chunk := chunks.Get().(*[]byte)
+		n, err := readFD(fd, *chunk)
+		if n < 0 || err == syscall.EAGAIN {
+			chunks.Put(chunk)
+			return err != syscall.EAGAIN
+		}
+		result = s.found(chunk, n, err)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return result
+}
+
+// found keeps what wait has read.
+func (s *socket) found(chunk *[]byte, n int, err error) error {
+	switch {
+	case n > 0:
+		s.chunk, s.ahead = chunk, (*chunk)[:n]
+		return nil
+	case err == nil:
+		return io.EOF
+	}
+	return err
+}
+
+// Write writes all of p. While the socket is eager it does not wait: what the
+// kernel does not take is kept for [socket.flush].
+func (s *socket) Write(p []byte) (int, error) {
+	if !s.eager {
+		return s.Conn.Write(p)
+	}
+	if len(s.rest) > 0 {
+		s.rest = append(s.rest, p...)
+		return len(p), nil
+	}
+	n, err := s.tryWrite(p)
+	if err != nil {
+		return n, err
+	}
+	s.rest = append(s.rest, p[n:]...)
+	return len(p), nil
+}
+
+// tryWrite writes as much as the kernel takes at once.
+func (s *socket) tryWrite(p []byte) (n int, err error) {
+	if s.raw == nil {
+		return 0, nil
+	}
+	rawErr := s.raw.Write(func(fd uintptr) bool {
+		n, err = writeFD(fd, p)
+		return true
+	})
+	if rawErr != nil {
+		return 0, rawErr
+	}
+	if err == syscall.EAGAIN {
+		err = nil
+	}
+	return max(n, 0), err
+}
+
+// flush writes what an eager Write has kept. It waits.
+func (s *socket) flush() error {
+	if len(s.rest) == 0 {
 		return nil
 	}
+	_, err := s.Conn.Write(s.rest)
+	s.rest = nil
 	return err
 }
 
