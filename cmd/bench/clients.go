@@ -32,9 +32,9 @@ func (s *server) loginOne(ctx context.Context, name string) (*websocket.Conn, er
 		// The server is our own child on loopback.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
-	scheme := "ws"
-	if s.tls {
-		scheme = "wss"
+	scheme := "wss"
+	if s.plain {
+		scheme = "ws"
 	}
 	ws, _, err := dialer.DialContext(ctx, scheme+"://"+s.addr+"/ws", nil)
 	if err != nil {

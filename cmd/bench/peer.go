@@ -1,5 +1,134 @@
 package main
 
-import "context"
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
-func measurePeer(ctx context.Context, opts options, t *table) error { return nil }
+	"github.com/sigctl/sigctl/peer"
+)
+
+// measurePeer runs the peer's benchmarks, which have pion's defaults beside them.
+func measurePeer(ctx context.Context, opts options, t *table) error {
+	setup, err := goBench(ctx, "CallSetup", "100x")
+	if err != nil {
+		return err
+	}
+	t.said("call setup, offer to chat open at both ends, median of 100", "%.2f ms (pion's defaults %.2f ms)", setup["ms/call"], setup["ms/call-default"])
+	t.atMost("  as a ratio to pion's defaults with trickle", setup["ratio"], 0.7, "×")
+	if err := measureRelayCall(ctx, opts, t); err != nil {
+		return err
+	}
+	var ratios []float64
+	for range 5 {
+		throughput, err := goBench(ctx, "Throughput", "3x")
+		if err != nil {
+			return err
+		}
+		t.said("data channel throughput", "%.0f MB/s (pion's defaults %.0f MB/s), sockets of %.0f KiB",
+			throughput["MB/s-ours"], throughput["MB/s-default"], throughput["socket-buffer-B"]/1024)
+		ratios = append(ratios, throughput["ratio"])
+	}
+	slices.Sort(ratios)
+	t.atLeast("  as a ratio, median of 5, where rmem_max is 4 MiB", ratios[2], 2.2, "×")
+	waiting, err := goBench(ctx, "Waiting", "1x")
+	if err != nil {
+		return err
+	}
+	t.said("a peer that waits for calls, beyond its WebSocket", "%.0f goroutine, %.0f KB", waiting["goroutines/peer"], waiting["B/peer"]/1e3)
+	return nil
+}
+
+// goBench runs one benchmark of package peer and returns its metrics by unit.
+func goBench(ctx context.Context, name, times string) (map[string]float64, error) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark"+name+"$", "-benchtime", times, "./peer")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark"+name) {
+			continue
+		}
+		metrics := map[string]float64{}
+		for i := 2; i+1 < len(fields); i += 2 { // after name and count: value, unit
+			if metrics[fields[i+1]], err = strconv.ParseFloat(fields[i], 64); err != nil {
+				return nil, fmt.Errorf("%s: %w", lines.Text(), err)
+			}
+		}
+		return metrics, nil
+	}
+	return nil, fmt.Errorf("no result of %s in:\n%s", name, out)
+}
+
+// measureRelayCall times calls through the server's own relay, both ends relay
+// only, over plain signaling.
+func measureRelayCall(ctx context.Context, opts options, t *table) error {
+	s, err := startServer(ctx, opts, serverOptions{users: 2, plain: true})
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	caller, err := s.dial(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer caller.Close()
+	callee, err := s.dial(ctx, 1)
+	if err != nil {
+		return err
+	}
+	defer callee.Close()
+	var took []time.Duration
+	for range 100 {
+		d, err := timeCall(ctx, caller, callee)
+		if err != nil {
+			return err
+		}
+		took = append(took, d)
+	}
+	slices.Sort(took)
+	t.atMost("call setup, relay only, median of 100", milliseconds(took[50]), 50, "ms")
+	t.said("  slowest of 100", "%.3g ms", milliseconds(took[99]))
+	return nil
+}
+
+func (s *server) dial(ctx context.Context, i int) (*peer.Client, error) {
+	return peer.Dial(ctx, "ws://"+s.addr, &peer.Config{User: userName(i), Password: password, RelayOnly: true, Loopback: true})
+}
+
+// timeCall measures until chat is open at both ends, then hangs up.
+func timeCall(ctx context.Context, caller, callee *peer.Client) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	accepted := make(chan error, 1)
+	var theirs *peer.Call
+	start := time.Now()
+	go func() {
+		var err error
+		theirs, err = callee.Accept(ctx)
+		accepted <- err
+	}()
+	ours, err := caller.Call(ctx, userName(1))
+	if err != nil {
+		return 0, err
+	}
+	defer ours.Close()
+	if err := <-accepted; err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	ours.Close()
+	<-theirs.Done()
+	return took, nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -21,19 +21,26 @@ import (
 
 // server is a running "sigctl serve" with its own data directory.
 type server struct {
-	args []string
-	addr string
-	data string
-	tls  bool
+	args  []string
+	addr  string
+	data  string
+	plain bool
 
 	cmd       *exec.Cmd
 	listening time.Duration // from the start to the first connection
 }
 
-// startServer starts a server with n users, user0 and so on. Their passwords are
-// hashed with the least work: the figures are not about argon2id.
-func startServer(ctx context.Context, opts options, n int, tls bool) (_ *server, err error) {
-	s := &server{tls: tls}
+// serverOptions are how a server is started.
+type serverOptions struct {
+	users int  // user0 and so on
+	plain bool // without TLS
+	pin   bool // on the first processor alone
+}
+
+// startServer starts a server. Its users' passwords are hashed with the least
+// work: the figures are not about argon2id.
+func startServer(ctx context.Context, opts options, how serverOptions) (_ *server, err error) {
+	s := &server{plain: how.plain}
 	if s.data, err = os.MkdirTemp("", "sigctl-bench-*"); err != nil {
 		return nil, err
 	}
@@ -42,14 +49,17 @@ func startServer(ctx context.Context, opts options, n int, tls bool) (_ *server,
 			os.RemoveAll(s.data)
 		}
 	}()
-	if err := addUsers(ctx, s.data, n); err != nil {
+	if err := addUsers(ctx, s.data, how.users); err != nil {
 		return nil, err
 	}
 	if s.addr, err = freeAddr(); err != nil {
 		return nil, err
 	}
-	s.args = []string{opts.sigctl, "serve", "--data", s.data, "--listen", s.addr, "--turn", "off"}
-	if !tls {
+	if how.pin {
+		s.args = []string{"taskset", "-c", "0"}
+	}
+	s.args = append(s.args, opts.sigctl, "serve", "--data", s.data, "--listen", s.addr, "--turn-listen", "127.0.0.1:0")
+	if how.plain {
 		s.args = append(s.args, "--tls", "off")
 	}
 	return s, s.start(ctx)
