@@ -44,13 +44,9 @@ func Dial(ctx context.Context, url string, config *Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, err := newCertificate()
 	if err != nil {
-		return nil, fmt.Errorf("make DTLS key: %w", err)
-	}
-	cert, err := webrtc.GenerateCertificate(key)
-	if err != nil {
-		return nil, fmt.Errorf("make DTLS certificate: %w", err)
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -63,7 +59,20 @@ func Dial(ctx context.Context, url string, config *Config) (*Client, error) {
 		s.conn.Close()
 		return nil, err
 	}
-	return newClient(cfg, s, *cert, reply), nil
+	return newClient(cfg, s, cert, reply), nil
+}
+
+// newCertificate makes a self-signed certificate for DTLS, with a key on P-256.
+func newCertificate() (webrtc.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return webrtc.Certificate{}, fmt.Errorf("make DTLS key: %w", err)
+	}
+	cert, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return webrtc.Certificate{}, fmt.Errorf("make DTLS certificate: %w", err)
+	}
+	return *cert, nil
 }
 
 func newClient(cfg Config, s *socket, cert webrtc.Certificate, reply protocol.LoginReply) *Client {

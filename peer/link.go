@@ -67,7 +67,8 @@ func newLink(call *Call, offerer, snap bool) (*link, error) {
 		l.cancel()
 		return nil, errNoRelay
 	}
-	pc, err := call.client.newPeerConnection(l.ctx, &l.relays, servers, snap)
+	checks := &triggeredChecks{start: func(round int) { l.post(func() { l.check(round) }) }}
+	pc, err := call.client.newPeerConnection(l.ctx, &l.relays, checks, servers, snap)
 	if err != nil {
 		l.cancel()
 		return nil, err
@@ -112,6 +113,13 @@ func (l *link) setRemote(kind webrtc.SDPType, sdp string) error {
 	l.described = true
 	l.call.remote.apply(l)
 	return nil
+}
+
+// check sends checks now, instead of in pion's next round.
+func (l *link) check(round int) {
+	if err := checkNow(l.pc, round); err != nil {
+		l.call.client.log.Debug("checks were not sent", "error", err)
+	}
 }
 
 func (l *link) iceState(s webrtc.ICEConnectionState) {

@@ -25,9 +25,9 @@ const (
 	maxBindingRequests = 50
 )
 
-// newPeerConnection makes a PeerConnection in our settings. With snap it offers,
-// or takes up, SCTP's short start.
-func (c *Client) newPeerConnection(ctx context.Context, relays *relayConns, servers []protocol.ICEServer, snap bool) (*webrtc.PeerConnection, error) {
+// newPeerConnection makes a PeerConnection in our settings, with checks triggered.
+// With snap it offers, or takes up, SCTP's short start.
+func (c *Client) newPeerConnection(ctx context.Context, relays *relayConns, checks *triggeredChecks, servers []protocol.ICEServer, snap bool) (*webrtc.PeerConnection, error) {
 	network, err := c.network.now()
 	if err != nil {
 		return nil, err
@@ -53,6 +53,7 @@ func (c *Client) newPeerConnection(ctx context.Context, relays *relayConns, serv
 		s.SetRelayAcceptanceMinWait(0)
 	}
 	s.SetICEMaxBindingRequests(maxBindingRequests)
+	s.SetICEBindingRequestHandler(checks.received)
 	s.SetDTLSInsecureSkipHelloVerify(true) // ICE has proved the address
 	s.SetDTLSRetransmissionInterval(dtlsRetransmit)
 	// Go's P-256 is the fastest of the three by far; every browser has it.
