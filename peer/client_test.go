@@ -49,6 +49,22 @@ func TestDialGivesUp(t *testing.T) {
 	}
 }
 
+// With Config.MaxCalls a caller learns at once that this side talks to another.
+func TestMaxCalls(t *testing.T) {
+	s := newFakeServer(t)
+	one := func(c *Config) { c.MaxCalls = 1 }
+	alice, bob, carol := s.join("alice", one), s.join("bob", one), s.join("carol", one)
+	call, callee := connect(t, alice, bob)
+	for _, busy := range []string{"alice", "bob"} {
+		if _, err := carol.Call(testContext(t), busy); !errors.Is(err, ErrBusy) {
+			t.Errorf("carol calls %s, who is in a call: %v, want %v", busy, err, ErrBusy)
+		}
+	}
+	call.Close()
+	<-callee.Done()
+	connect(t, carol, bob)
+}
+
 func TestPeersAndPresence(t *testing.T) {
 	s := newFakeServer(t)
 	type change struct {

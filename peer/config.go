@@ -46,6 +46,11 @@ type Config struct {
 	// is unfair to other traffic.
 	MinCongestionWindow uint32
 
+	// MaxCalls bounds the calls at once, made and incoming; callers beyond are told
+	// that this side is busy. 0 means that only those are bounded that wait for
+	// Accept, to four.
+	MaxCalls int
+
 	// OnPresence is told who comes (true) and goes (false) in the room, once
 	// [Client.Peers] has been called. It runs on the goroutine that reads the
 	// signaling connection: it must return soon and not call the Client. Nil

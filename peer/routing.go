@@ -145,7 +145,7 @@ func (c *Client) routeOffer(m protocol.Offer) bool {
 		ours.offering = false
 		c.calls.move(ours, callKey{m.Name, m.Call})
 		ours.post(func() { ours.startOver(m) })
-	case c.calls.closed || len(c.calls.incoming) >= maxUnanswered:
+	case c.calls.closed || len(c.calls.incoming) >= maxUnanswered || c.fullLocked():
 		return false
 	default:
 		call := newCall(c, callKey{m.Name, m.Call})
@@ -158,6 +158,21 @@ func (c *Client) routeOffer(m protocol.Offer) bool {
 		}
 	}
 	return true
+}
+
+// fullLocked reports whether there are as many calls as Config.MaxCalls allows.
+// Those that have ended, and are only being closed, do not count.
+func (c *Client) fullLocked() bool {
+	if c.cfg.MaxCalls <= 0 {
+		return false
+	}
+	n := 0
+	for _, call := range c.calls.byKey {
+		if call.ctx.Err() == nil {
+			n++
+		}
+	}
+	return n >= c.cfg.MaxCalls
 }
 
 // holdsAgainst reports whether our unanswered offer stays when theirs crosses it:

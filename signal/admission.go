@@ -1,6 +1,8 @@
 package signal
 
 import (
+	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -48,13 +50,14 @@ func (a *admission) size() int {
 }
 
 // listen returns l with every connection counted until it is admitted or closed.
-func (a *admission) listen(l net.Listener) net.Listener {
-	return &countingListener{l, a}
+func (a *admission) listen(l net.Listener, log *slog.Logger) net.Listener {
+	return &countingListener{l, a, log}
 }
 
 type countingListener struct {
 	net.Listener
 	admission *admission
+	log       *slog.Logger
 }
 
 // Accept returns the next connection for which there is room.
@@ -62,6 +65,9 @@ func (l *countingListener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
 		if err != nil {
+			if !errors.Is(err, net.ErrClosed) { // no descriptors left, mostly: it is tried again
+				l.log.Warn("connections are not accepted", "err", err)
+			}
 			return nil, err
 		}
 		from := origin(nc.RemoteAddr())

@@ -71,7 +71,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 	s.ctx = ctx
 	served := make(chan error, 1)
-	go func() { served <- s.accept(s.admission.listen(l)) }()
+	go func() { served <- s.accept(s.admission.listen(l, s.log)) }()
 	pinged := make(chan struct{})
 	go func() { defer close(pinged); s.pingLoop(ctx) }()
 

@@ -107,6 +107,7 @@ func runChat(ctx context.Context, opts *chatOptions, std stdio) error {
 		Password:  password,
 		TLSConfig: trust,
 		RelayOnly: opts.relay,
+		MaxCalls:  1, // people talk to one at a time
 	}
 	in, typed := isTerminal(std.in)
 	if _, shown := isTerminal(std.out); typed && shown && !opts.json {

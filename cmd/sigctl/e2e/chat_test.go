@@ -173,3 +173,20 @@ func TestUserAddWhileServing(t *testing.T) {
 	bob.says("hello")
 	alice.wantLine("bob: hello")
 }
+
+// Who talks already is busy to a third, who is told so at once.
+func TestThirdCallerIsToldBusy(t *testing.T) {
+	t.Parallel()
+	s := startServe(t)
+	for _, name := range []string{"user1", "user2", "user3"} {
+		s.add(name)
+	}
+	user1 := s.chat("user1")
+	s.chat("user2", "--call", "user1").wantPath("direct")
+	user1.wantPath("direct")
+	for _, busy := range []string{"user1", "user2"} {
+		user3 := s.startChat("user3", []string{"--call", busy})
+		user3.wantStatus("busy")
+		user3.wantExit(4)
+	}
+}
