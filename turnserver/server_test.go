@@ -43,19 +43,20 @@ func TestListenFaults(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*Config)
+		at     string
 		want   string
 	}{
-		{"taken port", func(cfg *Config) { cfg.Listen = []string{free.addr.String(), taken.addr.String()} }, "address already in use"},
-		{"no port", func(cfg *Config) { cfg.Listen = []string{"127.0.0.1"} }, "missing port"},
-		{"IPv6", func(cfg *Config) { cfg.Listen = []string{"[::1]:0"} }, "IPv4 only"},
-		{"another machine's address", func(cfg *Config) { cfg.Listen = []string{"198.51.100.1:0"} }, "cannot assign"},
-		{"external IP of another machine", func(cfg *Config) { cfg.ExternalIP = "198.51.100.1" }, "PUBLIC/LOCAL"},
+		{"taken port", func(cfg *Config) { cfg.Listen = []string{free.addr.String(), taken.addr.String()} }, taken.addr.String(), "address already in use"},
+		{"no port", func(cfg *Config) { cfg.Listen = []string{"127.0.0.1"} }, "127.0.0.1", "missing port"},
+		{"IPv6", func(cfg *Config) { cfg.Listen = []string{"[::1]:0"} }, "::1", "IPv4 only"},
+		{"another machine's address", func(cfg *Config) { cfg.Listen = []string{"198.51.100.1:0"} }, "198.51.100.1", "cannot assign"},
+		{"external IP of another machine", func(cfg *Config) { cfg.ExternalIP = "198.51.100.1" }, "198.51.100.1", "PUBLIC/LOCAL"},
 	}
 	for _, tt := range tests {
 		cfg := testConfig(t)
 		tt.change(cfg)
-		if _, err := Listen(cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		if _, err := Listen(cfg); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Count(err.Error(), tt.at) != 1 {
+			t.Errorf("%s: got %v, want %q, and %s named once", tt.name, err, tt.want, tt.at)
 		}
 	}
 	again, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(free.addr))

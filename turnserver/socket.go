@@ -56,14 +56,14 @@ func localAddr(socket *net.UDPConn) netip.AddrPort {
 	return unmap(socket.LocalAddr().(*net.UDPAddr).AddrPort())
 }
 
-// bindListeners opens all addresses or none, and says what is wrong with each.
+// bindListeners opens all addresses or none, and says what is wrong with each, naming it once.
 func bindListeners(addresses []string) ([]*net.UDPConn, error) {
 	var sockets []*net.UDPConn
 	var faults []error
 	for _, address := range addresses {
 		opened, err := bindListener(address)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("listen on %q: %w", address, err))
+			faults = append(faults, err)
 		}
 		sockets = append(sockets, opened...)
 	}
@@ -83,8 +83,11 @@ func closeAll(sockets []*net.UDPConn) {
 // bindListener opens the sockets of one "host:port": several if the host is a wildcard.
 func bindListener(address string) ([]*net.UDPConn, error) {
 	resolved, err := net.ResolveUDPAddr("udp4", address)
+	if malformed := (*net.AddrError)(nil); errors.As(err, &malformed) {
+		err = errors.New(malformed.Err) // without the address
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w (IPv4 only, for now)", err)
+		return nil, fmt.Errorf("listen on %q: %w (IPv4 only, for now)", address, err)
 	}
 	at := unmap(resolved.AddrPort())
 	ips := []netip.Addr{at.Addr()}
