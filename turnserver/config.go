@@ -50,8 +50,9 @@ type Config struct {
 	MinPort, MaxPort uint16
 
 	// Allow and Deny change which peers may be reached; Deny wins. By default all public addresses may be, and
-	// none that is loopback, private, link-local or otherwise special, or this relay's own. A peer that has an
-	// allocation of this server may always be reached there, whatever the lists say of its address.
+	// none that is loopback, private, link-local or otherwise special, or this machine's as it is now. Allow opens
+	// neither multicast and broadcast addresses nor this relay's own ports. A peer that has an allocation of this
+	// server may always be reached there, whatever the lists say of its address.
 	//
 	// Danger: whoever can sign in can send UDP to every service in an allowed range.
 	Allow, Deny []netip.Prefix

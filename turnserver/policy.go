@@ -53,7 +53,8 @@ func prefixes(texts ...string) []netip.Prefix {
 // policy says which peers may be reached. It does not change after the start.
 type policy struct {
 	allow, deny, special []netip.Prefix
-	relayIPs             []netip.Addr // of this server, in both forms: their other ports are this machine's services
+	relayIPs             []netip.Addr   // of this server, in both forms: their other ports are this machine's services
+	hostNets             []netip.Prefix // of this machine's interfaces, each with the address there
 	listenIPs            []netip.Addr
 	listenPorts          []uint16
 }
@@ -62,12 +63,31 @@ type policy struct {
 func (p *policy) permitsIP(ip netip.Addr) bool {
 	ip = ip.Unmap().WithZone("")
 	switch {
-	case !ip.IsValid(), contains(p.deny, ip):
+	case !ip.IsValid(), p.isNoSingleHost(ip), contains(p.deny, ip):
 		return false
 	case contains(p.allow, ip):
 		return true
 	}
-	return !contains(p.special, ip) && !slices.Contains(p.relayIPs, ip)
+	return !contains(p.special, ip) && !slices.Contains(p.relayIPs, ip) && !p.isThisHost(ip)
+}
+
+// isThisHost: what a firewall keeps from others is open to us, at public addresses too.
+func (p *policy) isThisHost(ip netip.Addr) bool {
+	return slices.ContainsFunc(p.hostNets, func(prefix netip.Prefix) bool { return prefix.Addr() == ip })
+}
+
+// isNoSingleHost: no list can allow these. One packet would reach all machines of a network, or, with the unspecified
+// address, this one under a name that isListener does not know.
+func (p *policy) isNoSingleHost(ip netip.Addr) bool {
+	return ip.IsUnspecified() || ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) ||
+		slices.ContainsFunc(p.hostNets, func(prefix netip.Prefix) bool { return isBroadcast(prefix, ip) })
+}
+
+// isBroadcast reports whether ip is the last address of an IPv4 network, or the first, which some kernels take for
+// one. Networks of one or two addresses have none (RFC 3021).
+func isBroadcast(prefix netip.Prefix, ip netip.Addr) bool {
+	return prefix.Bits() < 31 && prefix.Contains(ip) &&
+		(ip == prefix.Masked().Addr() || !prefix.Contains(ip.Next()))
 }
 
 // permits reports whether packets may go to and come from peer, which is not a relay of this server.

@@ -69,6 +69,31 @@ func TestPolicyLists(t *testing.T) {
 	}
 }
 
+// What no list opens: addresses of more than one host. What a list has to open: this machine, at public addresses too.
+func TestPolicyOfThisHost(t *testing.T) {
+	nets := prefixes("9.9.9.9/24", "9.9.8.1/32", "9.9.7.2/31")
+	closed := &policy{special: defaultDeny(), hostNets: nets}
+	open := &policy{allow: prefixes("0.0.0.0/0"), special: defaultDeny(), hostNets: nets}
+	tests := []struct {
+		peer            string
+		byDefault, open bool
+	}{
+		{"9.9.9.1", true, true}, {"9.9.8.0", true, true}, {"9.9.7.3", true, true}, {"9.9.10.255", true, true},
+		{"9.9.9.9", false, true}, {"::ffff:9.9.9.9", false, true}, {"9.9.8.1", false, true}, {"9.9.7.2", false, true},
+		{"9.9.9.255", false, false}, {"9.9.9.0", false, false}, {"::ffff:9.9.9.255", false, false},
+		{"255.255.255.255", false, false}, {"224.0.0.1", false, false}, {"0.0.0.0", false, false},
+	}
+	for _, tt := range tests {
+		ip := netip.MustParseAddr(tt.peer)
+		if got := closed.permitsIP(ip); got != tt.byDefault {
+			t.Errorf("peer %s: got %v, want %v", tt.peer, got, tt.byDefault)
+		}
+		if got := open.permitsIP(ip); got != tt.open {
+			t.Errorf("peer %s, all allowed: got %v, want %v", tt.peer, got, tt.open)
+		}
+	}
+}
+
 func prefixIPs(texts ...string) []netip.Addr {
 	var ips []netip.Addr
 	for _, prefix := range prefixes(texts...) {
@@ -98,6 +123,18 @@ func TestDeniedPeers(t *testing.T) {
 		peer = netip.AddrPortFrom(peer.Addr(), uint16(2000+i))
 		if got := errorCode(open.permit(peer)) == 0 && errorCode(open.bindChannel(channel, peer)) == 0; got != tt.opensByAllow {
 			t.Errorf("peer %s with the allow list: permitted %v, want %v", tt.peer, got, tt.opensByAllow)
+		}
+	}
+}
+
+// Go lets every UDP socket broadcast: what stops a client is the policy alone.
+func TestNoBroadcastEvenIfAllowed(t *testing.T) {
+	ts := newTestServer(t, withAllow(t, "0.0.0.0/0"))
+	c := ts.allocated("alice")
+	for i, ip := range []string{"127.255.255.255", "255.255.255.255", "224.0.0.1", "0.0.0.0"} {
+		peer := netip.AddrPortFrom(netip.MustParseAddr(ip), 1234)
+		if errorCode(c.permit(peer)) == 0 || errorCode(c.bindChannel(uint16(0x4000+i), peer)) == 0 {
+			t.Errorf("peer %s: permitted, want it refused", ip)
 		}
 	}
 }

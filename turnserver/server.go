@@ -40,7 +40,11 @@ func listen(cfg *Config, now func() time.Time) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure relay: %w", err)
 	}
-	sockets, err := bindListeners(settings.Listen)
+	host, err := hostNets()
+	if err != nil {
+		return nil, fmt.Errorf("start relay: %w", err)
+	}
+	sockets, err := bindListeners(settings.Listen, host)
 	err = errors.Join(err, settings.external.check())
 	if err != nil {
 		closeAll(sockets)
@@ -49,7 +53,7 @@ func listen(cfg *Config, now func() time.Time) (*Server, error) {
 	s := &Server{
 		settings:    settings,
 		auth:        &auth{realm: settings.Realm, secrets: settings.Secrets, users: settings.Users, now: now},
-		policy:      &policy{allow: settings.Allow, deny: settings.Deny, special: defaultDeny()},
+		policy:      &policy{allow: settings.Allow, deny: settings.Deny, special: defaultDeny(), hostNets: host},
 		allocations: newAllocations(settings.MaxAllocations, settings.UserQuota),
 		failed:      make(chan error, 1),
 		closing:     make(chan struct{}),

@@ -69,9 +69,9 @@ func TestListenFaults(t *testing.T) {
 // A wildcard is a socket per address, all with one port, and each answers from where it was asked.
 func TestWildcard(t *testing.T) {
 	ts := newTestServer(t, func(cfg *Config) { cfg.Listen = []string{":0"} })
-	ips, err := hostIPs()
-	if err != nil || len(ts.Addrs()) != len(ips) {
-		t.Fatalf("addresses: got %v, want one per address of %v, %v", ts.Addrs(), ips, err)
+	nets, err := hostNets()
+	if err != nil || len(ts.Addrs()) != len(addressesOf(nets)) {
+		t.Fatalf("addresses: got %v, want one per address of %v, %v", ts.Addrs(), nets, err)
 	}
 	for _, at := range ts.Addrs() {
 		if at.Port() != ts.Addrs()[0].Port() {
@@ -82,6 +82,14 @@ func TestWildcard(t *testing.T) {
 		if c.relayed.Addr() != at.Addr() {
 			t.Errorf("client of %v: relayed at %v", at, c.relayed)
 		}
+	}
+}
+
+// Two interfaces may have one address, with different networks.
+func TestAddressesOf(t *testing.T) {
+	got := fmt.Sprint(addressesOf(prefixes("10.0.0.1/24", "10.0.0.1/32", "10.0.0.2/24")))
+	if want := "[10.0.0.1 10.0.0.2]"; got != want {
+		t.Errorf("addresses: got %s, want %s", got, want)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 )
 
 const (
@@ -57,11 +58,11 @@ func localAddr(socket *net.UDPConn) netip.AddrPort {
 }
 
 // bindListeners opens all addresses or none, and says what is wrong with each, naming it once.
-func bindListeners(addresses []string) ([]*net.UDPConn, error) {
+func bindListeners(addresses []string, host []netip.Prefix) ([]*net.UDPConn, error) {
 	var sockets []*net.UDPConn
 	var faults []error
 	for _, address := range addresses {
-		opened, err := bindListener(address)
+		opened, err := bindListener(address, host)
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -80,8 +81,8 @@ func closeAll(sockets []*net.UDPConn) {
 	}
 }
 
-// bindListener opens the sockets of one "host:port": several if the host is a wildcard.
-func bindListener(address string) ([]*net.UDPConn, error) {
+// bindListener opens the sockets of one "host:port": one at each address of this machine if the host is a wildcard.
+func bindListener(address string, host []netip.Prefix) ([]*net.UDPConn, error) {
 	resolved, err := net.ResolveUDPAddr("udp4", address)
 	if malformed := (*net.AddrError)(nil); errors.As(err, &malformed) {
 		err = errors.New(malformed.Err) // without the address
@@ -92,9 +93,10 @@ func bindListener(address string) ([]*net.UDPConn, error) {
 	at := unmap(resolved.AddrPort())
 	ips := []netip.Addr{at.Addr()}
 	if resolved.IP == nil || resolved.IP.IsUnspecified() {
-		if ips, err = hostIPs(); err != nil {
-			return nil, err
-		}
+		ips = addressesOf(host)
+	}
+	if len(ips) == 0 {
+		return nil, fmt.Errorf("listen on %q: this machine has no IPv4 address", address)
 	}
 	for range maxPortTries {
 		var sockets []*net.UDPConn
@@ -120,22 +122,30 @@ func bindEach(ips []netip.Addr, port uint16) ([]*net.UDPConn, error) {
 	return sockets, nil
 }
 
-// hostIPs returns the IPv4 addresses of this machine.
-func hostIPs() ([]netip.Addr, error) {
+// hostNets returns the IPv4 networks of this machine, each as its own address there with the network's length.
+func hostNets() ([]netip.Prefix, error) {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list this machine's addresses: %w", err)
 	}
-	var ips []netip.Addr
+	var nets []netip.Prefix
 	for _, address := range addresses {
 		if prefix, err := netip.ParsePrefix(address.String()); err == nil && prefix.Addr().Is4() {
+			nets = append(nets, prefix)
+		}
+	}
+	return nets, nil
+}
+
+// addressesOf returns each address once: several interfaces may share one.
+func addressesOf(nets []netip.Prefix) []netip.Addr {
+	var ips []netip.Addr
+	for _, prefix := range nets {
+		if !slices.Contains(ips, prefix.Addr()) {
 			ips = append(ips, prefix.Addr())
 		}
 	}
-	if len(ips) == 0 {
-		return nil, errors.New("this machine has no IPv4 address")
-	}
-	return ips, nil
+	return ips
 }
 
 // bindRelay opens a socket at ip on an unpredictable port of the range (RFC 8656 section 7.2), or on the wanted
