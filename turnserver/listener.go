@@ -76,9 +76,17 @@ func (l *listener) mayAllocate() bool {
 	err := l.server.allocations.hasRoom(l.hand.signer.user)
 	if err != nil {
 		l.server.counters.quotaRefusals.Add(1)
-		l.server.Logger.Warn("allocation refused", "user", l.hand.signer.user, "client", l.hand.client, "err", err)
+		l.warnRefused(err)
 	}
 	return err == nil
+}
+
+// warnRefused logs why there is no allocation for the request in hand, once a second at most: a client can ask again
+// and again.
+func (l *listener) warnRefused(err error) {
+	if now := l.server.auth.now().Unix(); l.server.warned.Swap(now) != now {
+		l.server.Logger.Warn("allocation refused", "user", l.hand.signer.user, "client", l.hand.client, "err", err)
+	}
 }
 
 // mayReach reports whether the client of the request in hand may have a permission for a peer.
@@ -95,7 +103,11 @@ func (l *listener) mayReach(ip net.IP) bool {
 // allocate opens a relay for the request in hand, at a wanted port if that is not 0. It may be closed again without
 // becoming an allocation: the library looks for an even port that way.
 func (l *listener) allocate(wanted int) (*relay, error) {
-	return l.server.openRelay(l.hand.signer, fiveTuple{l.hand.client, l.address}, l.relayAt, uint16(wanted))
+	r, err := l.server.openRelay(l.hand.signer, fiveTuple{l.hand.client, l.address}, l.relayAt, uint16(wanted))
+	if err != nil {
+		l.warnRefused(err)
+	}
+	return r, err
 }
 
 // allocated is told that the relay for the request in hand has become an allocation.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,7 @@ type Server struct {
 	listeners   []*listener
 
 	counters counters
+	warned   atomic.Int64   // the Unix second of the last warning of a refused allocation
 	readers  sync.WaitGroup // of relays
 	failed   chan error     // a listener's error, the first one counts
 	closing  chan struct{}

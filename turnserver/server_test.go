@@ -1,6 +1,7 @@
 package turnserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pion/stun/v3"
 )
@@ -209,4 +211,31 @@ func TestGarbage(t *testing.T) {
 		c.write(raw)
 	}
 	c.wantOK(stun.MethodRefresh, c.request(stun.MethodRefresh, lifetime(600)))
+}
+
+// Whoever runs the server is told why there is no relay for a client, but not once per request.
+func TestRefusedAllocationsAreLogged(t *testing.T) {
+	taken := newPeer(t, "127.0.0.1")
+	tests := []struct {
+		name   string
+		change func(*Config)
+		want   string
+	}{
+		{"quota", func(cfg *Config) { cfg.UserQuota = 1 }, "the user has no allocation left"},
+		{"ports", func(cfg *Config) { cfg.MinPort, cfg.MaxPort = taken.addr.Port(), taken.addr.Port() }, "address already in use"},
+	}
+	for _, tt := range tests {
+		var log bytes.Buffer
+		ts := newTestServer(t, func(cfg *Config) { tt.change(cfg); cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		ts.client("alice").request(stun.MethodAllocate, requestedUDP)
+		for range 3 {
+			ts.client("alice").request(stun.MethodAllocate, requestedUDP)
+		}
+		ts.clock.advance(time.Second)
+		ts.client("alice").request(stun.MethodAllocate, requestedUDP)
+		ts.Close()
+		if got := strings.Count(log.String(), "level=WARN"); got != 2 || !strings.Contains(log.String(), tt.want) {
+			t.Errorf("%s: got %d warnings, want one a second, with %q:\n%s", tt.name, got, tt.want, log.String())
+		}
+	}
 }

@@ -159,17 +159,19 @@ func bindRelay(ip netip.Addr, lowest, highest, wanted uint16, taken func(netip.A
 	if err != nil {
 		return nil, err
 	}
+	err = errNoPort
 	tries := 0
 	for i := 0; i < ports && tries < maxBindTries; i++ {
 		at := netip.AddrPortFrom(ip, lowest+uint16((int(start.Int64())+i)%ports))
 		if taken(at) {
 			continue
 		}
-		socket, err := bind(at)
-		if err == nil {
+		socket, failed := bind(at)
+		if failed == nil {
 			return socket, nil
 		}
+		err = fmt.Errorf("%w: %w", errNoPort, failed)
 		tries++
 	}
-	return nil, errNoPort
+	return nil, err
 }
