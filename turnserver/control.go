@@ -31,6 +31,12 @@ func startControl(l *listener) error {
 		EventHandler: turn.EventHandler{
 			OnAuth:              func(_, _ net.Addr, _, _, _, _ string, ok bool) { l.authenticated(ok) },
 			OnAllocationCreated: func(_, _ net.Addr, _, _, _ string, relay net.Addr, _ int) { l.allocated(relay) },
+			OnPermissionCreated: func(_, _ net.Addr, _, _, _ string, relay net.Addr, peer net.IP) {
+				l.permitted(relay, peer, (*permissions).add)
+			},
+			OnPermissionDeleted: func(_, _ net.Addr, _, _, _ string, relay net.Addr, peer net.IP) {
+				l.permitted(relay, peer, (*permissions).remove)
+			},
 		},
 		PacketConnConfigs: []turn.PacketConnConfig{{
 			PacketConn:            l,

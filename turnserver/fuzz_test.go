@@ -20,6 +20,7 @@ func FuzzRequest(f *testing.F) {
 	} {
 		f.Add(m.Type.Value(), m.Raw[20:])
 	}
+	f.Add(uint16(0), []byte{0x40, 0, 0, 1, 'x'})
 	ts := newTestServer(f, func(cfg *Config) { cfg.UserQuota = 8 })
 	c := ts.client("mallory")
 	c.request(stun.MethodRefresh, lifetime(0)) // learns the nonce
@@ -28,6 +29,7 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		c.t = t
+		c.write(attributes) // any packet, ChannelData too
 		m := new(stun.Message)
 		m.Type.ReadValue(kind)
 		m.TransactionID = stun.NewTransactionID()

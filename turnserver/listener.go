@@ -92,7 +92,8 @@ func (l *listener) warnRefused(err error) {
 // mayReach reports whether the client of the request in hand may have a permission for a peer.
 func (l *listener) mayReach(ip net.IP) bool {
 	addr, _ := netip.AddrFromSlice(ip)
-	ok := l.server.policy.mayHavePermission(addr)
+	r := l.server.allocations.of(fiveTuple{l.hand.client, l.address})
+	ok := r != nil && r.permissions.hasRoom(addr.Unmap()) && l.server.policy.mayHavePermission(addr)
 	if !ok {
 		l.server.counters.peersDenied.Add(1)
 		l.server.Logger.Debug("peer denied", "client", l.hand.client, "peer", addr)
@@ -114,4 +115,14 @@ func (l *listener) allocate(wanted int) (*relay, error) {
 func (l *listener) allocated(relay net.Addr) {
 	l.server.counters.created.Add(1)
 	l.server.Logger.Info("allocation", "user", l.hand.signer.user, "client", l.hand.client, "relay", relay)
+}
+
+// permitted is told that the allocation at a relayed address has got a permission for a peer, or lost it. The library
+// does so on any goroutine, under locks of its own.
+func (l *listener) permitted(relay net.Addr, ip net.IP, change func(*permissions, netip.Addr)) {
+	port := relay.(*net.UDPAddr).AddrPort().Port()
+	addr, _ := netip.AddrFromSlice(ip)
+	if r := l.server.allocations.at(netip.AddrPortFrom(l.relayAt.local, port)); r != nil {
+		change(&r.permissions, addr.Unmap())
+	}
 }

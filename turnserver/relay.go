@@ -31,6 +31,8 @@ type relay struct {
 	owner  identity
 	opened time.Time
 
+	permissions permissions
+
 	inbox  chan datagram
 	once   sync.Once
 	closed chan struct{}

@@ -66,6 +66,23 @@ func TestPermissionIsNeeded(t *testing.T) {
 	c.wantText(packet{from: friend.addr, text: "marker"})
 }
 
+// One client cannot fill the memory with permissions. Those that it has can be refreshed.
+func TestPermissionsAreBounded(t *testing.T) {
+	ts := newTestServer(t, nil)
+	c := ts.allocated("alice")
+	first, last := netip.MustParseAddrPort("8.8.0.0:1"), netip.AddrPort{}
+	peer := first
+	for range maxPermissions {
+		last, peer = peer, netip.AddrPortFrom(peer.Addr().Next(), 1)
+		c.wantOK(stun.MethodCreatePermission, c.permit(last))
+	}
+	if errorCode(c.permit(peer)) == 0 || errorCode(c.bindChannel(0x4000, peer)) == 0 {
+		t.Errorf("permission %d: granted, want it refused", maxPermissions+1)
+	}
+	c.wantOK(stun.MethodCreatePermission, c.permit(first, last))
+	c.wantOK(stun.MethodChannelBind, c.bindChannel(0x4000, netip.AddrPortFrom(first.Addr(), 2)))
+}
+
 // Two allocations of one server reach each other, though their addresses are on the deny list, and in each form.
 func TestRelayToRelay(t *testing.T) {
 	local, public := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("198.51.100.9")

@@ -8,7 +8,7 @@ type Stats struct {
 	AllocationsCreated uint64 // since the start
 	AuthFailures       uint64 // requests with credentials that were not good
 	QuotaRefusals      uint64 // Allocate requests beyond a user's or the server's bound
-	PeersDenied        uint64 // permissions and channels refused by the policy
+	PeersDenied        uint64 // permissions and channels refused by the policy, or beyond what one allocation may have
 	PacketsDenied      uint64 // packets to or from a peer that the policy forbids
 	PacketsDropped     uint64 // packets that found a full queue, or were longer than maxDatagram
 	PacketsToPeers     uint64
