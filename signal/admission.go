@@ -70,7 +70,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 			}
 			return nil, err
 		}
-		from := origin(nc.RemoteAddr())
+		from := addressGroup(nc.RemoteAddr())
 		if l.admission.enter(from) {
 			return newSocket(nc, l.admission, from), nil
 		}
@@ -78,9 +78,9 @@ func (l *countingListener) Accept() (net.Conn, error) {
 	}
 }
 
-// origin is the unit in which addresses are counted: an IPv4 address, or the /56
+// addressGroup is the unit in which addresses are counted: an IPv4 address, or the /56
 // that a home or office gets of IPv6.
-func origin(addr net.Addr) netip.Prefix {
+func addressGroup(addr net.Addr) netip.Prefix {
 	ap, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
 		return netip.Prefix{}

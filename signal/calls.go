@@ -39,15 +39,9 @@ func (cs *calls) touch(party, id string) *call {
 	return &(*cs)[len(*cs)-1]
 }
 
-// addCandidates counts what the session sent in a call. A candidate that comes
-// after the end of its call finds no call and is carried uncounted: the other side
-// ignores it.
+// addCandidates counts what the session sent in a call.
 func (cs *calls) addCandidates(party, id string, n int) error {
-	i := cs.index(party, id)
-	if i < 0 {
-		return nil
-	}
-	c := &(*cs)[i]
+	c := cs.touch(party, id)
 	if c.candidates+n > protocol.MaxCallCandidate {
 		return protocol.Error{
 			Code: protocol.CodeRateLimited, Name: party, Call: id,

@@ -42,8 +42,8 @@ type Config struct {
 	MaxPending           int
 	MaxPendingPerAddress int
 
-	// MaxQueue bounds what waits for a client that reads slowly, in bytes.
-	// Beyond, it is closed with protocol.CloseSlowConsumer. Default 256 KiB.
+	// MaxQueue bounds what waits for a client that reads slowly, in bytes, beside
+	// as much that is being written. Beyond, it is closed with protocol.CloseSlowConsumer. Default 256 KiB.
 	MaxQueue int
 
 	// Logger gets a line per login and per end of a session. Default: nothing

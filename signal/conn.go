@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -26,8 +27,9 @@ type conn struct {
 	id     string        // of the session that a login makes
 	slot   int           // in the registry
 
-	session *session // owned by readLoop; nil before the login
-	faults  *faults  // owned by readLoop; nil before the first
+	session  *session    // owned by the reader; nil before the login
+	patience *time.Timer // owned by the reader; nil after the login
+	faults   *faults     // owned by the reader; nil before the first
 
 	mu  sync.Mutex
 	out outbox // guarded by mu
@@ -47,17 +49,29 @@ func newConn(s *Server, ws *websocket.Conn, reader *bufio.Reader) *conn {
 // serve owns the connection from the upgrade to the end.
 func (c *conn) serve(ctx context.Context) {
 	defer c.server.running.Done()
-	patience := time.AfterFunc(protocol.LoginTimeout, func() {
+	c.patience = time.AfterFunc(protocol.LoginTimeout, func() {
 		c.shutdown(protocol.CloseNotAuthenticated, "no login in time")
 	})
+	defer c.end()
 	c.send("", protocol.Hello{
 		Message:  "Hello from server",
 		Protocol: protocol.Subprotocol,
 		Session:  c.id,
 		Features: []string{"candidates", "ice", "peers"},
 	})
-	c.readLoop(ctx, patience)
-	patience.Stop()
+	c.readLoop(ctx)
+}
+
+// end undoes all that the connection was: its session, its writer, its socket. A
+// fault in handling one client's message ends that client alone.
+func (c *conn) end() {
+	if fault := recover(); fault != nil {
+		c.server.log.Error("panic", "session", c.id, "fault", fault, "stack", string(debug.Stack()))
+		c.shutdown(protocol.CloseInternal, "internal error")
+	}
+	if c.patience != nil {
+		c.patience.Stop()
+	}
 	code := c.abandon()
 	c.server.leave(c, code)
 	c.server.conns.remove(c, code)
@@ -65,22 +79,20 @@ func (c *conn) serve(ctx context.Context) {
 
 // readLoop handles frames until the socket breaks. After a shutdown it goes on
 // reading, and throws away, so that the close frame is not lost to a reset.
-func (c *conn) readLoop(ctx context.Context, patience *time.Timer) {
+func (c *conn) readLoop(ctx context.Context) {
 	for {
 		if err := c.readMessage(ctx); err != nil {
 			c.lost(err)
 			return
 		}
-		if patience != nil && c.session != nil {
-			patience.Stop()
-			patience = nil
-		}
 	}
 }
 
 func (c *conn) readMessage(ctx context.Context) error {
-	if err := c.nextMessage(); err != nil {
-		return err
+	if !c.isClosing() { // else what comes may be the rest of a message
+		if err := c.nextMessage(); err != nil {
+			return err
+		}
 	}
 	kind, r, err := c.ws.NextReader()
 	switch {
@@ -104,11 +116,15 @@ func (c *conn) readFrame(ctx context.Context, r io.Reader) error {
 	buf := frames.Get().(*bytes.Buffer)
 	defer frames.Put(buf)
 	buf.Reset()
-	n, err := buf.ReadFrom(io.LimitReader(r, protocol.MaxFrame+1))
+	limit := int64(protocol.MaxFrame)
+	if c.session == nil {
+		limit = protocol.MaxLoginFrame
+	}
+	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
 	switch {
 	case err != nil:
 		return err
-	case n > protocol.MaxFrame:
+	case n > limit:
 		c.shutdown(protocol.CloseTooLarge, "message is too large")
 	default:
 		c.receive(ctx, buf.Bytes())
@@ -120,7 +136,7 @@ func (c *conn) readFrame(ctx context.Context, r io.Reader) error {
 // is answered.
 func (c *conn) lost(err error) {
 	var closed *websocket.CloseError
-	if errors.As(err, &closed) {
+	if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure { // no frame: the library's word for an end inside one
 		code := protocol.CloseNormal
 		if closed.Code == websocket.CloseGoingAway {
 			code = protocol.CloseGoingAway
@@ -133,7 +149,6 @@ func (c *conn) lost(err error) {
 	if c.out.closing == 0 {
 		c.out.closing, c.out.parted = protocol.CloseAbnormal, true
 	}
-	c.out.broken = true
 	c.sock.Close()
 }
 

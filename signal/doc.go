@@ -2,10 +2,11 @@
 // offers, answers and candidates between them over WebSockets. Package protocol
 // says what goes over the wire; the calls themselves never pass here.
 //
-// A message's journey, each step in the file of its name:
+// A message's journey:
 //
 //	conn.readLoop → protocol.DecodeClient → conn.handle → room.forward
-//	  → the target's conn.enqueue → its conn.writeLoop
+//	  → the target's conn.deliver → its socket, as far as that takes it at once
+//	  → its conn.writeLoop for the rest
 //
 // A connection costs one goroutine while it is idle: the HTTP handler returns
 // after the upgrade, a writer runs only while there is something to write, and

@@ -67,7 +67,7 @@ func (s *Server) upgrade(u *websocket.Upgrader, w http.ResponseWriter, r *http.R
 }
 
 // hijacker hands the WebSocket library a read buffer that we know too, for
-// conn.nextMessage.
+// conn.nextMessage in frame.go.
 type hijacker struct {
 	http.ResponseWriter
 	reader *bufio.Reader

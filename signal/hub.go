@@ -48,6 +48,15 @@ func (h *hub) claim(s *session) bool {
 	return true
 }
 
+// enter brings s into its room, unless it has been replaced meanwhile.
+func (h *hub) enter(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sessions[s.name] == s {
+		s.room.join(s)
+	}
+}
+
 // release gives the name back, unless another session has taken it over.
 func (h *hub) release(s *session) {
 	h.mu.Lock()

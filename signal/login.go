@@ -51,6 +51,9 @@ func (c *conn) login(ctx context.Context, ref string, m protocol.Login) *protoco
 		log.Error("login failed", "err", err)
 		return refused(protocol.CodeInternal, "internal error")
 	}
+	if c.isClosing() {
+		return nil // it took too long: nobody is told any more
+	}
 	s := &session{conn: c, name: m.Name, room: room}
 	if !c.server.hub.claim(s) {
 		log.Info("login refused", "why", "name in use")
@@ -65,6 +68,8 @@ func (c *conn) login(ctx context.Context, ref string, m protocol.Login) *protoco
 // number, before anything that the room has to tell.
 func (c *conn) begin(ref string, s *session) {
 	c.session = s
+	c.patience.Stop()
+	c.patience = nil
 	c.sock.admit()
 	c.number()
 	servers, expires := c.server.iceServers(s.name)
@@ -77,7 +82,7 @@ func (c *conn) begin(ref string, s *session) {
 		ICEServers:  servers,
 		ICEExpires:  expires,
 	})
-	s.room.join(s)
+	c.server.hub.enter(s)
 }
 
 // leave ends the connection's session, if it has one.

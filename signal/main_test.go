@@ -51,7 +51,9 @@ func startServer(t *testing.T, cfg *Config, l net.Listener) *testServer {
 	if cfg == nil {
 		cfg = &Config{}
 	}
-	cfg.Users = passwords{}
+	if cfg.Users == nil {
+		cfg.Users = passwords{}
+	}
 	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

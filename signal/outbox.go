@@ -9,8 +9,9 @@ import (
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
-// closeTimeout is how long a shutdown may take to the end of the socket. There is
-// no time-out for a write: a client that takes nothing answers no ping either.
+// closeTimeout is how long a shutdown may take to the end of the socket. What is
+// then unwritten is lost. Our writes have no time-out of their own: a client that
+// takes nothing answers no ping either.
 const closeTimeout = time.Second
 
 // outbox is what waits to be written to a client. Its writer is started when
@@ -28,7 +29,6 @@ type outbox struct {
 	why     string             // text of the close frame
 	cut     *time.Timer        // closes the socket when the farewell takes too long
 	parted  bool               // the close frame was taken to be written
-	broken  bool               // the socket is of no more use
 
 	writing bool
 	writer  sync.WaitGroup
@@ -68,7 +68,7 @@ func (c *conn) deliver(frame []byte) {
 		c.mu.Unlock()
 		return
 	}
-	if !c.eager || c.out.writing || c.out.broken {
+	if !c.eager || c.out.writing {
 		c.wakeWriterLocked()
 		c.mu.Unlock()
 		return
@@ -96,11 +96,12 @@ func (c *conn) pushLocked(frame []byte) bool {
 	return true
 }
 
-// number makes messages carry seq from the next one on.
+// number makes messages carry seq from the next one on, and pings be expected to
+// be answered from the next one on.
 func (c *conn) number() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out.numbered = true
+	c.out.numbered, c.out.beat.sent = true, time.Time{}
 }
 
 // answerPing leaves the pong to the writer: the library's own answer would make
@@ -143,7 +144,7 @@ func (c *conn) isClosing() bool {
 }
 
 func (c *conn) wakeWriterLocked() {
-	if c.out.writing || c.out.broken {
+	if c.out.writing {
 		return
 	}
 	c.out.writing = true
@@ -168,10 +169,9 @@ func (c *conn) writeLoop() {
 // writeEagerly is a writer that does not wait. It leaves the rest, and what has
 // come meanwhile, to one that does.
 func (c *conn) writeEagerly() {
-	c.sock.eager = true
+	c.sock.hurry(true)
 	ok := c.writeOnce()
-	c.sock.eager = false
-	if ok && (len(c.sock.rest) > 0 || c.workLeft()) {
+	if kept := c.sock.hurry(false); ok && (kept || c.workLeft()) {
 		go c.writeLoop()
 		return
 	}

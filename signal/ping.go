@@ -48,11 +48,12 @@ func (c *conn) ping(now time.Time) {
 	}
 }
 
-// expectPong ends a connection that has not answered its last ping.
+// expectPong ends a session whose client has not answered its last ping. Before
+// the login only LoginTimeout counts: while a password is checked nothing is read.
 func (c *conn) expectPong() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.out.beat.sent.IsZero() {
+	if c.out.numbered && !c.out.beat.sent.IsZero() {
 		c.shutdownLocked(protocol.ClosePingTimeout, "no answer to a ping")
 	}
 }

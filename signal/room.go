@@ -55,13 +55,14 @@ func (r *room) hangUp(s *session, reason string) {
 }
 
 func (r *room) hangUpLocked(s *session, reason string) {
-	for _, c := range s.calls {
+	left := s.calls
+	s.calls = nil
+	for _, c := range left {
 		if other := r.members[c.party]; other != nil {
 			other.calls.forget(s.name, c.id)
 			other.conn.send("", protocol.Leave{Name: s.name, Call: c.id, Reason: reason})
 		}
 	}
-	s.calls = nil
 }
 
 func (r *room) tellWatchersLocked(m protocol.FromServer) {
@@ -83,14 +84,17 @@ func (r *room) watch(s *session, ref string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.watchers[s] = struct{}{}
-	list := protocol.PeerList{Peers: make([]protocol.Peer, 0, min(len(r.members)-1, protocol.MaxPeers)), Total: len(r.members) - 1}
+	total := len(r.members) - 1
+	list := protocol.PeerList{Peers: make([]protocol.Peer, 0, min(total, protocol.MaxPeers)), Total: total}
 	for name := range r.members {
+		if len(list.Peers) == protocol.MaxPeers {
+			break // in a large room everybody waits for this lock
+		}
 		if name != s.name {
 			list.Peers = append(list.Peers, protocol.Peer{Name: name})
 		}
 	}
 	slices.SortFunc(list.Peers, func(a, b protocol.Peer) int { return strings.Compare(a.Name, b.Name) })
-	list.Peers = list.Peers[:min(len(list.Peers), protocol.MaxPeers)]
 	s.conn.send(ref, list)
 }
 
@@ -102,14 +106,23 @@ func (r *room) forward(from *session, m protocol.Forwarded) error {
 	if err != nil {
 		return err
 	}
-	if frame := to.conn.server.encode("", m.From(from.name, everything)); frame != nil {
-		to.conn.deliver(frame)
+	frame := to.conn.server.encode("", m.From(from.name, everything))
+	if len(frame) > maxForwarded {
+		name, id := m.Party()
+		return protocol.Error{Code: protocol.CodeTooLarge, Message: "message is too large to be carried", Name: name, Call: id}
 	}
+	to.conn.deliver(frame)
 	return nil
 }
 
+// maxForwarded leaves room for the number that a frame gets at last.
+const maxForwarded = protocol.MaxFrame - len(`,"seq":18446744073709551615`)
+
 func (r *room) route(from *session, m protocol.Forwarded) (to *session, err error) {
 	name, id := m.Party()
+	if name == from.name {
+		return nil, protocol.Error{Code: protocol.CodePeerOffline, Message: "this is your own name", Name: name, Call: id}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if to = r.members[name]; to == nil {

@@ -28,9 +28,9 @@ type socket struct {
 	ahead []byte  // what wait has read and Read has not yet taken
 	chunk *[]byte // where ahead lies, to be given back
 
-	// Owned by the writer.
-	eager bool   // Write keeps what the kernel does not take at once
-	rest  []byte // what was kept
+	writing sync.Mutex // after a protocol error the library's reader writes, too
+	eager   bool       // guarded by writing: Write keeps what the kernel does not take at once
+	rest    []byte     // guarded by writing: what was kept
 }
 
 func newSocket(nc net.Conn, a *admission, from netip.Prefix) *socket {
@@ -58,9 +58,9 @@ var chunks = sync.Pool{New: func() any { b := make([]byte, 4<<10); return &b }}
 func (s *socket) Read(p []byte) (int, error) {
 	if len(s.ahead) > 0 {
 		n := copy(p, s.ahead)
-		if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
+		if s.ahead = s.ahead[n:]; len(s.ahead) == 0 && s.chunk != nil {
 			chunks.Put(s.chunk)
-			s.ahead, s.chunk = nil, nil
+			s.chunk = nil
 		}
 		return n, nil
 	}
@@ -71,35 +71,34 @@ func (s *socket) Read(p []byte) (int, error) {
 }
 
 // wait blocks until there is something to Read.
-func (s *socket) wait() error {
+func (s *socket) wait() (err error) {
 	if s.raw == nil {
-		one := make([]byte, 1)
-		n, err := s.Conn.Read(one)
-		return s.found(&one, n, err)
+		var one [1]byte
+		n, err := s.Conn.Read(one[:])
+		s.ahead = one[:n]
+		return readResult(n, err)
 	}
-	var result error
-	err := s.raw.Read(func(fd uintptr) bool {
+	rawErr := s.raw.Read(func(fd uintptr) bool {
 		chunk := chunks.Get().(*[]byte)
-		n, err := readFD(fd, *chunk)
-		if n < 0 || err == syscall.EAGAIN {
+		n, readErr := readFD(fd, *chunk)
+		if err = readResult(n, readErr); err == nil {
+			s.chunk, s.ahead = chunk, (*chunk)[:n]
+		} else {
 			chunks.Put(chunk)
-			return err != syscall.EAGAIN
 		}
-		result = s.found(chunk, n, err)
-		return true
+		return err != syscall.EAGAIN
 	})
-	if err != nil {
-		return err
+	if rawErr != nil {
+		return rawErr
 	}
-	return result
+	return err
 }
 
-// found keeps what wait has read.
-func (s *socket) found(chunk *[]byte, n int, err error) error {
+// readResult is what a read tells who only waits: an end, if nothing has come.
+func readResult(n int, err error) error {
 	switch {
 	case n > 0:
-		s.chunk, s.ahead = chunk, (*chunk)[:n]
-		return nil
+		return nil // an error comes again
 	case err == nil:
 		return io.EOF
 	}
@@ -109,7 +108,12 @@ func (s *socket) found(chunk *[]byte, n int, err error) error {
 // Write writes all of p. While the socket is eager it does not wait: what the
 // kernel does not take is kept for [socket.flush].
 func (s *socket) Write(p []byte) (int, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if !s.eager {
+		if err := s.flushLocked(); err != nil { // never into the middle of a frame
+			return 0, err
+		}
 		return s.Conn.Write(p)
 	}
 	if len(s.rest) > 0 {
@@ -122,6 +126,31 @@ func (s *socket) Write(p []byte) (int, error) {
 	}
 	s.rest = append(s.rest, p[n:]...)
 	return len(p), nil
+}
+
+// hurry makes the socket eager, or no longer so, and reports whether something was
+// kept.
+func (s *socket) hurry(on bool) (kept bool) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.eager = on
+	return len(s.rest) > 0
+}
+
+// flush writes what an eager Write has kept. It waits.
+func (s *socket) flush() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.flushLocked()
+}
+
+func (s *socket) flushLocked() error {
+	if len(s.rest) == 0 {
+		return nil
+	}
+	_, err := s.Conn.Write(s.rest)
+	s.rest = nil
+	return err
 }
 
 // tryWrite writes as much as the kernel takes at once.
@@ -140,16 +169,6 @@ func (s *socket) tryWrite(p []byte) (n int, err error) {
 		err = nil
 	}
 	return max(n, 0), err
-}
-
-// flush writes what an eager Write has kept. It waits.
-func (s *socket) flush() error {
-	if len(s.rest) == 0 {
-		return nil
-	}
-	_, err := s.Conn.Write(s.rest)
-	s.rest = nil
-	return err
 }
 
 // admit ends the counting: the connection has logged in.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -195,7 +196,11 @@ func jsonFault(err error) error {
 		if mismatch.Field == "" {
 			return fmt.Errorf("message must be a JSON object, not %s", mismatch.Value)
 		}
-		return fmt.Errorf("%s must not be a %s", mismatch.Field, mismatch.Value)
+		kind, _, isNumber := strings.Cut(mismatch.Value, " ") // "number 1e99": as long as the client likes
+		if isNumber {
+			return fmt.Errorf("%s is out of range", mismatch.Field)
+		}
+		return fmt.Errorf("%s must not be a %s", mismatch.Field, kind)
 	}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {

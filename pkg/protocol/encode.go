@@ -1,13 +1,14 @@
 package protocol
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 )
 
 // EncodeClient writes a client's message; id may be empty.
 func EncodeClient(id string, m FromClient) ([]byte, error) {
-	body, err := json.Marshal(m)
+	body, err := marshal(m)
 	if err != nil {
 		return nil, err
 	}
@@ -17,7 +18,7 @@ func EncodeClient(id string, m FromClient) ([]byte, error) {
 
 // EncodeServer writes a server's message; ref may be empty.
 func EncodeServer(ref string, m FromServer) ([]byte, error) {
-	body, err := json.Marshal(m)
+	body, err := marshal(m)
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +33,18 @@ func AppendSeq(frame []byte, seq uint64) []byte {
 	return append(strconv.AppendUint(frame, seq, 10), '}')
 }
 
+// marshal is json.Marshal without its escapes for HTML, which would make a frame up
+// to six times as long as it came.
+func marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+}
+
 func appendType(dst []byte, kind string) []byte {
 	dst = append(dst, `{"type":"`...)
 	return append(append(dst, kind...), '"')
@@ -41,7 +54,7 @@ func appendString(dst []byte, key, value string) []byte {
 	if value == "" {
 		return dst
 	}
-	text, _ := json.Marshal(value) // a string always marshals
+	text, _ := marshal(value) // a string always marshals
 	dst = append(append(append(dst, `,"`...), key...), `":`...)
 	return append(dst, text...)
 }

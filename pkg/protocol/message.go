@@ -172,7 +172,8 @@ type Peer struct {
 	Name string `json:"name"`
 }
 
-// PeerList answers Peers: the others in the room by name, at most [MaxPeers].
+// PeerList answers Peers: others in the room, sorted by name. In a room of more
+// than [MaxPeers] it is any of them, so many.
 type PeerList struct {
 	Peers []Peer `json:"peers"`
 	Total int    `json:"total"` // all others in the room

@@ -114,6 +114,7 @@ func TestDecodeClientFaults(t *testing.T) {
 		{"empty", ``, "bad_message", "message is not JSON"},
 		{"array", `[]`, "bad_message", "must be a JSON object, not array"},
 		{"id of wrong type", `{"type":"peers","id":7}`, "bad_message", "id must not be a number"},
+		{"huge number", `{"type":"login","name":"a","last":1` + strings.Repeat("1", 1000) + `}`, "bad_message", "last is out of range ("},
 		{"no type", `{"name":"a"}`, "bad_message", "type is missing"},
 		{"null", `null`, "bad_message", "type is missing"},
 		{"type of wrong type", `{"type":7}`, "bad_message", "type must not be a number"},
@@ -145,7 +146,7 @@ func TestDecodeClientFaults(t *testing.T) {
 			if !errors.As(err, &fault) {
 				t.Fatalf("DecodeClient = %v, want an Error", err)
 			}
-			if string(fault.Code) != tt.code || !strings.Contains(fault.Message, tt.text) {
+			if string(fault.Code) != tt.code || !strings.Contains(fault.Error(), tt.text) {
 				t.Errorf("DecodeClient = %s %q, want %s %q", fault.Code, fault.Message, tt.code, tt.text)
 			}
 		})
