@@ -40,8 +40,8 @@ func newChat(global *globalOptions, std stdio) *cobra.Command {
 
 On a terminal it is a full-screen chat; /help lists its commands. Piped, lines go
 in and lines come out (user2: hello). The caller hangs up at the end of its input,
-once everything was received; the other side waits for calls, and ends when one
-has ended after its input has.
+once everything was received; the other side waits for a call, takes more while
+its input is open, and ends with its input and the call that goes on then.
 
 The password is that of --password-file, or SIGCTL_PASSWORD, or asked for. On the
 machine that runs the server its development CA in --data is trusted; elsewhere

@@ -18,9 +18,9 @@ const maxText = 16 << 10
 
 // lineInput hands out the lines of a reader, each when somebody takes it.
 type lineInput struct {
-	lines chan string   // closed at the end
-	done  chan struct{} // closed too
-	err   error         // set before: why the input ended early
+	lines chan string     // closed at the end
+	open  context.Context // ended too
+	err   error           // set before: why the input ended early
 	stop  func()
 }
 
@@ -31,10 +31,11 @@ func readLines(r io.Reader) *lineInput {
 		source, cancelRead = c, func() { c.Cancel() }
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	in := &lineInput{lines: make(chan string), done: make(chan struct{})}
+	open, end := context.WithCancel(context.Background())
+	in := &lineInput{lines: make(chan string), open: open}
 	var reading sync.WaitGroup
 	reading.Go(func() {
-		defer close(in.done)
+		defer end()
 		defer close(in.lines)
 		in.err = in.read(ctx, source)
 	})

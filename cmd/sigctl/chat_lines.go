@@ -84,12 +84,21 @@ func chatAsCaller(ctx context.Context, client *peer.Client, name string, in *lin
 	return in.ended()
 }
 
-// chatAsCallee takes one call after the other, until one ends after the input has.
+// chatAsCallee takes one call after the other, until the input has ended and no
+// call goes on; the first one it waits for.
 func chatAsCallee(ctx context.Context, client *peer.Client, in *lineInput, p *linePrinter) error {
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
 	var failed error
-	for {
-		call, err := client.Accept(ctx)
-		if err != nil {
+	for calls := 0; calls == 0 || !in.atEnd(); calls++ {
+		if calls == 1 {
+			defer context.AfterFunc(in.open, stop)()
+		}
+		call, err := client.Accept(waiting)
+		switch {
+		case errors.Is(err, context.Canceled) && ctx.Err() == nil:
+			return errors.Join(failed, in.ended())
+		case err != nil:
 			return errors.Join(failed, err)
 		}
 		p.emit(describe(call))
@@ -99,10 +108,8 @@ func chatAsCallee(ctx context.Context, client *peer.Client, in *lineInput, p *li
 		} else if failed == nil {
 			failed = err
 		}
-		if in.atEnd() {
-			return errors.Join(failed, in.ended())
-		}
 	}
+	return errors.Join(failed, in.ended())
 }
 
 // ended returns why the input ended early, if it did.
@@ -114,11 +121,4 @@ func (in *lineInput) ended() error {
 }
 
 // atEnd reports whether all lines were taken and there are no more.
-func (in *lineInput) atEnd() bool {
-	select {
-	case <-in.done:
-		return true
-	default:
-		return false
-	}
-}
+func (in *lineInput) atEnd() bool { return in.open.Err() != nil }
