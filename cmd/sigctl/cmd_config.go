@@ -119,21 +119,21 @@ func showFlags(w io.Writer, flags *pflag.FlagSet, origin func(name string) strin
 
 // shown returns the value of f without its secrets.
 func shown(f *pflag.Flag) any {
-	_, secret := f.Annotations[secretFlag]
+	kind := f.Annotations[secretFlag]
 	if slice, ok := f.Value.(pflag.SliceValue); ok {
 		values := slice.GetSlice()
 		for i := range values {
-			if secret {
-				values[i] = redact(values[i])
+			if kind != nil {
+				values[i] = redact(kind[0], values[i])
 			}
 		}
 		return values
 	}
-	if secret {
-		return redact(f.Value.String())
+	if kind != nil {
+		return redact(kind[0], f.Value.String())
 	}
 	var typed any
-	if kind := f.Value.Type(); kind == "bool" || strings.HasPrefix(kind, "uint") {
+	if kind := f.Value.Type(); kind == "bool" || strings.Contains(kind, "int") {
 		if yaml.Unmarshal([]byte(f.Value.String()), &typed) == nil {
 			return typed
 		}
@@ -141,18 +141,32 @@ func shown(f *pflag.Flag) any {
 	return f.Value.String()
 }
 
-// redact hides the secret in a URL with a password, or in name:password.
-func redact(s string) string {
-	if u, err := url.Parse(s); err == nil && u.Host != "" {
-		return u.Redacted()
+const redacted = "xxxxx"
+
+// redact shows of a value only what certainly is no secret.
+func redact(kind, value string) string {
+	switch kind {
+	case secretURL:
+		if u, err := url.Parse(value); err == nil && u.Host != "" {
+			u.RawQuery = "" // some put the password there
+			return u.Redacted()
+		}
+	case secretPair:
+		if name, _, ok := strings.Cut(value, ":"); ok {
+			return name + ":" + redacted
+		}
+	case secretSource:
+		if strings.HasPrefix(value, "file:") || strings.HasPrefix(value, "env:") {
+			return value
+		}
 	}
-	if name, _, ok := strings.Cut(s, ":"); ok {
-		return name + ":xxxxx"
+	if value == "" {
+		return ""
 	}
-	return s
+	return redacted
 }
 
-// markSecret makes config show redact the flag name.
-func markSecret(flags *pflag.FlagSet, name string) {
-	_ = flags.SetAnnotation(name, secretFlag, []string{"true"}) // fails for unknown flags only: a test covers it
+// markSecret makes config show redact the flag name, as one of the given kind.
+func markSecret(flags *pflag.FlagSet, name, kind string) {
+	_ = flags.SetAnnotation(name, secretFlag, []string{kind}) // fails for unknown flags only: a test covers it
 }

@@ -23,8 +23,15 @@ const (
 	keyDelim = "."
 )
 
-// secretFlag annotates the flags that config show does not print in full.
+// secretFlag annotates the flags that config show does not print in full with
+// what kind of secret they hold.
 const secretFlag = "sigctl_secret"
+
+const (
+	secretURL    = "url"    // a URL, perhaps with a password
+	secretPair   = "pair"   // name:password
+	secretSource = "source" // SRC; by mistake, the secret itself
+)
 
 // envOnly are variables that are no flags.
 var envOnly = []string{"SIGCTL_PASSWORD"}

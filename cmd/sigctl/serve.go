@@ -69,6 +69,7 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.Uint16Var(&o.turnMaxPort, "turn-max-port", 65535, "highest `port` of relayed addresses")
 	f.StringVar(&o.turnSecret, "turn-secret", "", "`SRC` of the secret shared with relays: file:PATH or env:NAME (default: one kept in --data)")
 	f.StringSliceVar(&o.iceServers, "ice-server", nil, "`URL` of another STUN or TURN server that knows the secret (repeatable)")
+	markSecret(f, "turn-secret", secretSource)
 }
 
 // check returns all faults of the values, without opening anything.

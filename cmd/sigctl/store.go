@@ -25,7 +25,7 @@ type storeOptions struct {
 func (o *storeOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.redis, "redis", "", "`URL` of a Redis that holds the users (default: the embedded store in --data)")
 	f.BoolVar(&o.redisPlaintext, "redis-plaintext", false, "accept plain-text passwords in Redis, and hash them at the first login")
-	markSecret(f, "redis")
+	markSecret(f, "redis", secretURL)
 }
 
 func (o *storeOptions) check() error {

@@ -71,7 +71,8 @@ func (o *turnOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.deny, "deny-peer", nil, "`CIDR` that may not be reached; wins over --allow-peer (repeatable)")
 	f.IntVar(&o.maxAllocations, "max-allocations", turnserver.DefaultMaxAllocations, "most allocations at once")
 	f.IntVar(&o.userQuota, "user-quota", turnserver.DefaultUserQuota, "most allocations of one user at once")
-	markSecret(f, "user")
+	markSecret(f, "user", secretPair)
+	markSecret(f, "secret", secretSource)
 }
 
 // check returns all faults of the values, without opening anything.
