@@ -16,24 +16,45 @@ import (
 type linePrinter struct {
 	std  stdio
 	json bool
+	stop func() // ends the chat: nobody reads its results
 
-	mu sync.Mutex // guards the streams
+	mu  sync.Mutex // guards the streams
+	err error      // the first of writing results
 }
 
 func (p *linePrinter) emit(e chatEvent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.json {
-		p.std.out.Write(encodeEvent(e))
-		return
-	}
-	if m, ok := e.(message); ok {
+	m, isMessage := e.(message)
+	switch {
+	case p.json:
+		p.result(encodeEvent(e))
+	case isMessage:
+		var text []byte
 		for _, line := range printableLines(m.Text) {
-			fmt.Fprintf(p.std.out, "%s: %s\n", printable(m.From), line)
+			text = fmt.Appendf(text, "%s: %s\n", printable(m.From), line)
 		}
-		return
+		p.result(text)
+	default:
+		printStatus(p.std.err, e)
 	}
-	printStatus(p.std.err, e)
+}
+
+func (p *linePrinter) result(text []byte) {
+	if _, err := p.std.out.Write(text); err != nil && p.err == nil {
+		p.err = fmt.Errorf("write the output: %w", err)
+		p.stop()
+	}
+}
+
+// failed returns why results could not be written, or else err.
+func (p *linePrinter) failed(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return p.err
+	}
+	return err
 }
 
 // printStatus says what happened; sent and received texts are not worth a line.
@@ -56,17 +77,19 @@ func printStatus(w io.Writer, e chatEvent) {
 
 // chatLines runs the line mode: lines of the input go out, texts come in as lines.
 func chatLines(ctx context.Context, client *peer.Client, opts *chatOptions, std stdio) error {
-	printer := &linePrinter{std: std, json: opts.json}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	printer := &linePrinter{std: std, json: opts.json, stop: stop}
 	printer.emit(signedIn{User: client.User(), Server: opts.server})
 	in := readLines(std.in)
 	defer in.stop()
 	if opts.call != "" {
-		return chatAsCaller(ctx, client, opts.call, in, printer)
+		return printer.failed(chatAsCaller(ctx, client, opts.call, in, printer))
 	}
 	if !opts.json {
 		fmt.Fprintln(std.err, "Waiting for a call.")
 	}
-	return chatAsCallee(ctx, client, in, printer)
+	return printer.failed(chatAsCallee(ctx, client, in, printer))
 }
 
 // chatAsCaller calls, and hangs up at the end of the input.
