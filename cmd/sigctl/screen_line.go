@@ -45,8 +45,11 @@ func (l *typedLine) key(k keyPress) {
 	}
 }
 
+// pastedBreaks are the line ends of pastes: terminals send them as Enter does.
+var pastedBreaks = strings.NewReplacer("\r\n", " ", "\r", " ")
+
 func (l *typedLine) insert(text string) {
-	fresh := []rune(printable(text))
+	fresh := []rune(printable(pastedBreaks.Replace(text)))
 	fresh = fresh[:min(len(fresh), maxTyped-len(l.text))]
 	l.text = append(l.text[:l.at:l.at], append(fresh, l.text[l.at:]...)...)
 	l.at += len(fresh)

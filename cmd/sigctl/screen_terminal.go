@@ -127,7 +127,9 @@ func (t *terminal) draw(s *screen) {
 		return
 	}
 	s.drawn = view
-	io.WriteString(t.out, "\x1b[H"+strings.ReplaceAll(view, "\n", "\x1b[K\r\n")+"\x1b[K\x1b[J")
+	// Each row is erased before it is drawn: after a full one the cursor is still
+	// on its last character, which would go.
+	io.WriteString(t.out, "\x1b[H\x1b[K"+strings.ReplaceAll(view, "\n", "\r\n\x1b[K"))
 }
 
 // readKeys sends the keys that r has until it ends, then closes keys.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -309,4 +310,26 @@ func FuzzDecodeKey(f *testing.F) {
 			b = b[n:]
 		}
 	})
+}
+
+// Terminals send the line ends of a paste as Enter does.
+func TestPasteOfManyLines(t *testing.T) {
+	var l typedLine
+	l.key(keyPress{kind: keyText, text: "one\rtwo\r\nthree\nfour"})
+	if got, want := l.String(), "one two three four"; got != want {
+		t.Errorf("typed %q, want %q", got, want)
+	}
+}
+
+// A row as wide as the terminal leaves the cursor on its last character, which an
+// erasure would take away.
+func TestDrawErasesNothingDrawn(t *testing.T) {
+	var out bytes.Buffer
+	s := newTestScreen(t, 80, 24, termenv.Ascii)
+	(&terminal{out: &out}).draw(s.model)
+	for i, row := range strings.Split(out.String(), "\n") {
+		if strings.Contains(row, "─\x1b[") {
+			t.Errorf("row %d is erased after it was drawn: %q", i, row)
+		}
+	}
 }
