@@ -61,7 +61,7 @@ func (in *lineInput) read(ctx context.Context, r io.Reader) error {
 		line := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
 		if err := checkText(line); err != nil {
 			return hint(fmt.Errorf("line %d of the input %w: it was not sent, nor what follows", n, err),
-				"fold -s -w 4000 makes short lines of long ones")
+				"fold -s -w 4000 makes short lines of long ones, base64 makes text of anything")
 		}
 		select {
 		case in.lines <- line:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -37,6 +38,8 @@ func oneLinePassword(text string) (string, error) {
 		return "", usage(errors.New("the password is empty"))
 	case strings.ContainsAny(text, "\r\n"):
 		return "", usage(errors.New("the password has more than one line"))
+	case !utf8.ValidString(text):
+		return "", usage(errors.New("the password is not UTF-8"), "no page or peer could send it: set the terminal to UTF-8, or choose another")
 	case len(text) > protocol.MaxPasswordLen:
 		return "", usage(fmt.Errorf("the password is longer than %d bytes", protocol.MaxPasswordLen))
 	}

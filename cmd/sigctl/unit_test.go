@@ -186,3 +186,19 @@ func TestReadLines(t *testing.T) {
 		}
 	}
 }
+
+func TestOneLinePassword(t *testing.T) {
+	for _, c := range []struct{ in, want, err string }{
+		{"secret\r\n", "secret", ""},
+		{" spaces stay ", " spaces stay ", ""},
+		{"\n", "", "the password is empty"},
+		{"a\nb\n", "", "the password has more than one line"},
+		{"caf\xe9", "", "the password is not UTF-8"},
+		{strings.Repeat("x", 1025), "", "the password is longer than 1024 bytes"},
+	} {
+		got, err := oneLinePassword(c.in)
+		if got != c.want || c.err == "" && err != nil || c.err != "" && (err == nil || err.Error() != c.err) {
+			t.Errorf("oneLinePassword(%q) = %q, %v, want %q, %s", c.in, got, err, c.want, c.err)
+		}
+	}
+}
