@@ -88,7 +88,6 @@ flag > environment > file > default.
 		newConfig(std),
 		newVersion(std),
 	)
-	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"}) // --help does it
 	return root
 }
 
