@@ -34,9 +34,8 @@ func defaultDataDir() string {
 	return filepath.Join(home, ".local", "share", "sigctl")
 }
 
-// openDataDir makes sure that the directory is there, and that nobody else owns
-// it or can write to it: not even root uses another's, which that one could change
-// at any time, and which would get files that its owner cannot read.
+// openDataDir makes sure that the directory is there, and that nobody else can
+// write to it.
 func openDataDir(path string) (dataDir, error) {
 	if path == "" {
 		return "", usage(errors.New("there is no home directory for the data"), "name a directory with --data DIR")
@@ -54,10 +53,6 @@ func openDataDir(path string) (dataDir, error) {
 	}
 	if info.Mode().Perm()&0o022 != 0 {
 		return "", usage(fmt.Errorf("data directory %s: others can write to it", path), "chmod 700 "+path)
-	}
-	if owner, ours := ownerOf(info); !ours {
-		return "", usage(fmt.Errorf("data directory %s: it belongs to another user (%s)", path, owner),
-			"become that user, with sudo -u for example, or name another directory with --data DIR")
 	}
 	if err := checkWritable(path); err != nil {
 		return "", unusable(path, err)
