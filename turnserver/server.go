@@ -12,6 +12,8 @@ import (
 	"time"
 )
 
+var errServing = errors.New("it is served already")
+
 // Server is a relay. Its sockets are open from Listen to Close; it answers during Serve.
 type Server struct {
 	// set at construction
@@ -101,7 +103,8 @@ func (s *Server) Addrs() []netip.AddrPort {
 	return addrs
 }
 
-// Serve answers until ctx ends or Close is called, and closes the server. It returns nil unless a socket failed.
+// Serve answers until ctx ends or Close is called, and closes the server. It returns nil unless a socket failed. It is
+// called once: a second call fails and ends the first.
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.Close()
 	if err := s.start(); err != nil {
@@ -122,6 +125,9 @@ func (s *Server) start() error {
 	defer s.mu.Unlock()
 	if s.closed {
 		return net.ErrClosed
+	}
+	if len(s.serving) != 0 {
+		return errServing
 	}
 	for _, l := range s.listeners {
 		if err := startControl(l); err != nil {

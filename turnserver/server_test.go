@@ -175,6 +175,19 @@ func TestCloseBeforeServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
+	socket, err := bind(s.Addrs()[0])
+	if err != nil {
+		t.Fatalf("socket left open: %v", err)
+	}
+	socket.Close()
+}
+
+func TestServeTwice(t *testing.T) {
+	ts := newTestServer(t, nil)
+	ts.allocated("alice") // it serves
+	if err := ts.Serve(t.Context()); !errors.Is(err, errServing) {
+		t.Errorf("second Serve: got %v, want %v", err, errServing)
+	}
 }
 
 func TestServeEndsWithContext(t *testing.T) {
