@@ -74,6 +74,9 @@ func (s Secret) String() string { return "secret " + s.ID }
 // GoString keeps the key out of logs.
 func (s Secret) GoString() string { return s.String() }
 
+// MarshalText keeps the key out of JSON, and so out of structured logs.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 func (s Secret) check() error {
 	if len(s.Key) < MinKey {
 		return fmt.Errorf("secret has %d bytes, needs at least %d (make one with: openssl rand -base64 32)", len(s.Key), MinKey)
@@ -134,7 +137,7 @@ func checkSet(secrets []Secret) error {
 			return fmt.Errorf("secret %d: %w", i+1, err)
 		}
 		if _, twice := withID(secrets[:i], secret.ID); twice && secret.ID != "" {
-			return fmt.Errorf("secret %d: the key id %q is there twice", i+1, secret.ID)
+			return fmt.Errorf("secret %d: the key id %q is there twice (is it the same secret again?)", i+1, secret.ID)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package turncred
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -178,6 +179,11 @@ func TestSecretDoesNotPrint(t *testing.T) {
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 		if got := fmt.Sprintf(format, secret); strings.Contains(got, "xxx") || strings.Contains(got, "120") {
 			t.Errorf("%s prints the key: %s", format, got)
+		}
+	}
+	for _, value := range []any{secret, &secret, []Secret{secret}} {
+		if got, err := json.Marshal(value); err != nil || !strings.Contains(string(got), `"secret k1"`) {
+			t.Errorf("JSON of %T: got %s, %v, want the id alone", value, got, err)
 		}
 	}
 }
