@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 const (
@@ -61,7 +62,8 @@ func readPair(certFile, keyFile string) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read certificate: %w", err)
 	}
-	if _, err := readCertificates(certFile); err != nil {
+	certificates, err := readCertificates(certFile)
+	if err != nil {
 		return nil, fmt.Errorf("read certificate: %w", err)
 	}
 	key, err := os.ReadFile(keyFile)
@@ -72,10 +74,20 @@ func readPair(certFile, keyFile string) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("read key: %s holds no private key in PEM (-----BEGIN PRIVATE KEY-----)", keyFile)
 	}
 	pair, err := tls.X509KeyPair(chain, key)
-	if err != nil {
+	switch {
+	case err != nil && isKeyOfAny(certificates[1:], key):
+		return nil, fmt.Errorf("certificate %s: the server's own certificate must be the first in it", certFile)
+	case err != nil:
 		return nil, fmt.Errorf("certificate %s with key %s: %w", certFile, keyFile, err)
 	}
 	return &pair, nil
+}
+
+func isKeyOfAny(certificates []*x509.Certificate, key []byte) bool {
+	return slices.ContainsFunc(certificates, func(c *x509.Certificate) bool {
+		_, err := tls.X509KeyPair(encodeCertificates(c), key)
+		return err == nil
+	})
 }
 
 // writeSynced writes a new file that only its owner can read, and waits for the disk.

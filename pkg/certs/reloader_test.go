@@ -18,6 +18,7 @@ func TestLoadFaults(t *testing.T) {
 	a, b := mustIssue(t)(ca.Server("localhost")), mustIssue(t)(ca.Server("localhost"))
 	chain, key := write(t, dir, "chain.pem", a.Chain), write(t, dir, "key.pem", a.Key)
 	otherKey := write(t, dir, "other-key.pem", b.Key)
+	reversed := write(t, dir, "reversed.pem", slices.Concat(encodeCertificates(ca.intermediate), a.Chain))
 	text := write(t, dir, "text", []byte("hello"))
 	missing := filepath.Join(dir, "missing.pem")
 	tests := []struct{ name, cert, key, want, names string }{
@@ -28,6 +29,7 @@ func TestLoadFaults(t *testing.T) {
 		{"key is not PEM", chain, text, "no private key in PEM", text},
 		{"swapped", key, chain, "no certificate in PEM", key},
 		{"mismatched", chain, otherKey, "does not match", otherKey},
+		{"intermediate first", reversed, key, "must be the first", reversed},
 	}
 	for _, tt := range tests {
 		_, err := Load(tt.cert, tt.key, new(logBuffer).logger())
