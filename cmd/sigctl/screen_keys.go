@@ -33,6 +33,7 @@ const (
 type keyPress struct {
 	kind keyKind
 	text string // of keyText
+	more bool   // of keyText: the paste that it is of goes on
 }
 
 var controlKeys = map[byte]keyKind{
@@ -105,7 +106,8 @@ func decodePaste(b []byte, start int) (keyPress, int) {
 	case end >= 0:
 		return keyPress{kind: keyText, text: string(b[start : start+end])}, start + end + len(pasteEnd)
 	case len(b) > maxPaste:
-		return keyPress{kind: keyText, text: string(b[start:])}, len(b)
+		cut := len(b) - len(pasteEnd) + 1 // its end may have begun
+		return keyPress{kind: keyText, text: string(b[start:cut]), more: true}, cut
 	}
 	return keyPress{}, 0
 }

@@ -149,6 +149,9 @@ func readKeys(ctx context.Context, r io.Reader, keys chan<- keyPress) {
 				break
 			}
 			pending = pending[size:]
+			if key.more { // what follows is not typed: its line ends are no Enter
+				pending = append([]byte{escape, '['}, append([]byte(pasteBegin), pending...)...)
+			}
 			select {
 			case keys <- key:
 			case <-ctx.Done():

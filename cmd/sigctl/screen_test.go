@@ -333,3 +333,20 @@ func TestDrawErasesNothingDrawn(t *testing.T) {
 		}
 	}
 }
+
+// What is too long for one piece of a paste is still pasted, not typed: no line of
+// it is sent.
+func TestPasteOfMuch(t *testing.T) {
+	paste := strings.Repeat("a line\r", maxPaste)
+	keys, got := make(chan keyPress), ""
+	go readKeys(t.Context(), strings.NewReader("\x1b[200~"+paste+"\x1b[201~x"), keys)
+	for k := range keys {
+		if k.kind != keyText {
+			t.Fatalf("key %d after %d bytes", k.kind, len(got))
+		}
+		got += k.text
+	}
+	if want := paste + "x"; got != want {
+		t.Errorf("%d bytes, want %d", len(got), len(want))
+	}
+}
