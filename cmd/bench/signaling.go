@@ -159,14 +159,14 @@ func relayMessages(ctx context.Context, opts options) (float64, error) {
 
 // talk sends its share of the messages, evenly.
 func talk(ws *websocket.Conn, to string, start time.Time) error {
-	mid, line := "0", uint16(0)
-	frame, err := protocol.EncodeClient("", protocol.Candidate{Name: to, Candidate: &protocol.CandidateInit{
-		Candidate: "candidate:1 1 udp 2130706431 192.0.2.1 50000 typ host", SDPMid: &mid, SDPMLineIndex: &line,
-	}})
-	if err != nil {
-		return err
-	}
+	var frame []byte
 	for i := range rate * seconds / pairs {
+		if i%protocol.MaxCallCandidate == 0 { // a call may have so many
+			var err error
+			if frame, err = candidate(to, protocol.NewCallID()); err != nil {
+				return err
+			}
+		}
 		time.Sleep(time.Until(start.Add(time.Duration(i) * pairs * time.Second / rate)))
 		if err := ws.WriteMessage(websocket.TextMessage, frame); err != nil {
 			return err
@@ -175,7 +175,15 @@ func talk(ws *websocket.Conn, to string, start time.Time) error {
 	return nil
 }
 
+func candidate(to, call string) ([]byte, error) {
+	mid, line := "0", uint16(0)
+	return protocol.EncodeClient("", protocol.Candidate{Name: to, Call: call, Candidate: &protocol.CandidateInit{
+		Candidate: "candidate:1 1 udp 2130706431 192.0.2.1 50000 typ host", SDPMid: &mid, SDPMLineIndex: &line,
+	}})
+}
+
 func listen(ws *websocket.Conn) error {
+	ws.SetReadDeadline(time.Now().Add(3 * seconds * time.Second)) // one lost is a fault, not a wait
 	for range rate * seconds / pairs {
 		if _, _, err := ws.ReadMessage(); err != nil {
 			return err
