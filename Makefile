@@ -4,7 +4,8 @@
 GO     ?= go
 BIN    := bin/sigctl
 # The programs that the tests use as witnesses, and Debian's packages of them.
-WITNESS := redis-server:redis-server chromium:chromium turnutils_uclient:coturn openssl:openssl curl:curl ip:iproute2
+WITNESS := redis-server:redis-server chromium:chromium+fonts-dejavu-core turnutils_uclient:coturn \
+  openssl:openssl curl:curl ip:iproute2
 FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := help
@@ -55,10 +56,11 @@ deps:
 	  command -v $${w%%:*} >/dev/null || missing="$$missing $${w##*:}"; \
 	done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
+	missing=$$(echo $$missing | tr + ' '); \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
 	else \
-	  echo "make test also runs against real programs; install these packages, or run it as root on Debian:$$missing" >&2; exit 1; \
+	  echo "make test also runs against real programs; install these packages, or run it as root on Debian: $$missing" >&2; exit 1; \
 	fi
 
 clean: ## remove what was built
