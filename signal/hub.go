@@ -48,12 +48,13 @@ func (h *hub) claim(s *session) bool {
 	return true
 }
 
-// enter brings s into its room, unless it has been replaced meanwhile.
-func (h *hub) enter(s *session) {
+// enter brings s into its room and welcomes it, unless it has been replaced
+// meanwhile.
+func (h *hub) enter(s *session, ref string, welcome protocol.LoginReply) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.sessions[s.name] == s {
-		s.room.join(s)
+		s.room.join(s, ref, welcome)
 	}
 }
 

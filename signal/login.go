@@ -65,7 +65,7 @@ func (c *conn) login(ctx context.Context, ref string, m protocol.Login) *protoco
 }
 
 // begin makes the connection a session's. The reply is the first message with a
-// number, before anything that the room has to tell.
+// number.
 func (c *conn) begin(ref string, s *session) {
 	c.session = s
 	c.patience.Stop()
@@ -73,7 +73,7 @@ func (c *conn) begin(ref string, s *session) {
 	c.sock.admit()
 	c.number()
 	servers, expires := c.server.iceServers(s.name)
-	c.send(ref, protocol.LoginReply{
+	c.server.hub.enter(s, ref, protocol.LoginReply{
 		Success:     true,
 		Name:        s.name,
 		Room:        s.room.name,
@@ -82,7 +82,6 @@ func (c *conn) begin(ref string, s *session) {
 		ICEServers:  servers,
 		ICEExpires:  expires,
 	})
-	c.server.hub.enter(s)
 }
 
 // leave ends the connection's session, if it has one.

@@ -21,13 +21,16 @@ func newRoom(name string) *room {
 	return &room{name: name, members: map[string]*session{}, watchers: map[*session]struct{}{}}
 }
 
-func (r *room) join(s *session) {
+// join takes the session in. Who has read the welcome can be called, and nothing
+// that a member has to say comes before it.
+func (r *room) join(s *session, ref string, welcome protocol.LoginReply) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if old := r.members[s.name]; old != nil {
 		r.leaveLocked(old, protocol.CloseReplaced)
 	}
 	r.members[s.name] = s
+	s.conn.send(ref, welcome)
 	r.tellWatchersLocked(protocol.Joined{Name: s.name, Room: r.name})
 }
 

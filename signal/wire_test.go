@@ -222,8 +222,8 @@ func TestTakeoversInAnyOrder(t *testing.T) {
 	if !h.claim(second) || !h.claim(third) {
 		t.Fatal("a stale session was not taken over")
 	}
-	h.enter(third)
-	h.enter(second)
+	h.enter(third, "", protocol.LoginReply{Success: true})
+	h.enter(second, "", protocol.LoginReply{Success: true})
 	if h.lobby.members["user1"] != third {
 		t.Error("the session that was replaced is in the room")
 	}
