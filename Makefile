@@ -23,8 +23,9 @@ run: build ## a server for trying out, with user1/password1 and user2/password2
 demo: build ## two peers chat on this machine, directly and through the relay
 	$(BIN) demo
 
+# -count=1: what the tests start is not part of what Go caches by.
 test: deps ## all tests, with the race detector, against real programs
-	$(GO) test -race -tags integration -timeout 9m ./...
+	$(GO) test -race -count=1 -tags integration -timeout 9m ./...
 
 lint: ## formatting, vet, staticcheck, a tidy go.mod, and builds for other systems
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }

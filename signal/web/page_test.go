@@ -245,6 +245,9 @@ func TestCallOutlivesTheServer(t *testing.T) {
 	s := newFakeServer(t)
 	alice, bob := inCall(t, s)
 	s.drop("alice", 4000)
+	// What bob's last candidates may be answered with, now that alice is gone.
+	call := s.sent("alice", "offer")[0]["call"]
+	s.inject("bob", message{"type": "error", "code": "peer_offline", "name": "alice", "call": call})
 	alice.wantText("banner-text", "The server is restarting. Your call goes on without it.")
 	alice.say("still here")
 	bob.wantHeard("still here")

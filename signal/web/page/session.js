@@ -100,8 +100,10 @@ export class Session {
     this.#call.receive(message);
   }
 
+  // An open call does not need the server: a late candidate may miss the other
+  // side there without anything being wrong.
   #onError(message) {
-    if (message.code !== "peer_offline" || !this.#call?.owns(message)) return;
+    if (message.code !== "peer_offline" || !this.#call?.owns(message) || this.#call.connected) return;
     this.#refuse(this.#call, errorText(message));
   }
 
