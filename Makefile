@@ -21,7 +21,8 @@ run: build ## a server for trying out, with user1/password1 and user2/password2
 	$(BIN) serve --demo
 
 demo: build ## two peers chat on this machine, directly and through the relay
-	$(BIN) demo
+	@$(BIN) demo
+	@echo; echo '  where sigctl is $(BIN):  export PATH="$$PWD/bin:$$PATH"'
 
 # -count=1: what the tests start is not part of what Go caches by.
 test: deps ## all tests, with the race detector, against real programs
