@@ -16,6 +16,7 @@ var ErrNotUTF8 = errors.New("frame is not valid UTF-8")
 // Request is a decoded client frame.
 type Request struct {
 	ID      string // to be sent back as ref; may be empty
+	From    string // whom the client names as sender, if it names one: only itself is right
 	Message FromClient
 }
 
@@ -33,7 +34,7 @@ func DecodeClient(frame []byte) (Request, error) {
 	if err != nil {
 		return Request{}, err
 	}
-	h := clientHeader{Type: &look.kind, ID: look.id}
+	h := clientHeader{Type: &look.kind, ID: look.id, From: look.from}
 	if !look.plain {
 		h = clientHeader{}
 		if err := json.Unmarshal(frame, &h); err != nil {
@@ -43,7 +44,7 @@ func DecodeClient(frame []byte) (Request, error) {
 	if len(h.ID) > MaxIDLen {
 		return Request{}, badMessage(tooLong("id", MaxIDLen))
 	}
-	req := Request{ID: h.ID}
+	req := Request{ID: h.ID, From: h.From}
 	if h.Type == nil {
 		return req, badMessage(errors.New("type is missing"))
 	}
@@ -54,6 +55,7 @@ func DecodeClient(frame []byte) (Request, error) {
 type clientHeader struct {
 	Type *string `json:"type"`
 	ID   string  `json:"id"`
+	From string  `json:"from"`
 }
 
 func decodeFromClient(kind string, frame []byte) (FromClient, error) {

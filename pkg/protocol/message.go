@@ -120,7 +120,8 @@ type Peers struct{}
 // ICE asks for fresh ICE servers.
 type ICE struct{}
 
-// Refresh extends the session by an unspent room token.
+// Refresh extends the session by an unspent room token of the same user and room,
+// whose permissions replace the old ones. A LoginReply answers it.
 type Refresh struct {
 	Token string `json:"token"`
 }
@@ -133,7 +134,7 @@ type Hello struct {
 	Features []string `json:"features"`
 }
 
-// LoginReply answers a login.
+// LoginReply answers a login, and a refresh that was accepted.
 type LoginReply struct {
 	Success bool `json:"success"`
 
@@ -152,6 +153,10 @@ type LoginReply struct {
 	Expires     int64       `json:"expires,omitempty"` // end of the session, Unix seconds; 0 is never
 	ICEServers  []ICEServer `json:"iceServers,omitempty"`
 	ICEExpires  int64       `json:"iceExpires,omitempty"` // Unix seconds
+
+	// ICETransportPolicy is what the room demands of RTCConfiguration: ICERelay or
+	// nothing.
+	ICETransportPolicy string `json:"iceTransportPolicy,omitempty"`
 }
 
 // Joined says who came into the room.

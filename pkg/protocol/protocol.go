@@ -60,7 +60,12 @@ const (
 	PongTimeout  = 10 * time.Second // without a pong; then ClosePingTimeout
 	LoginTimeout = 2 * time.Minute  // without a login; then CloseNotAuthenticated
 	CallTimeout  = 30 * time.Second // without a connection; then leave, ReasonICETimeout
+	ExpiryNotice = time.Minute      // between Expiring and CloseExpired
 )
+
+// ICERelay is the ICETransportPolicy of a room whose calls all go through a relay
+// (W3C WebRTC, RTCIceTransportPolicy).
+const ICERelay = "relay"
 
 // Lobby is the room that a login without a room enters.
 const Lobby = "lobby"

@@ -180,6 +180,7 @@ func FuzzScan(f *testing.F) {
 	}
 	for _, s := range []string{
 		`{"type":"a","type":"b"}`, `{"t\u0079pe":"a"}`, `{"x":{"type":"a"},"type":"b"}`, `{"id":"type","type":"id"}`,
+		`{"type":"a","from":"b","from":"c"}`, `{"from":"type","type":"a"}`,
 		`{"type" : "a" , "id":7}`, `{"type":["a"],"id":"b"}`, `{"type":"a","id":{"id":"b"}}`, `["type","a"]`, `{"type":"a"`, `{"Type":"a","type":"b"}`,
 	} {
 		f.Add([]byte(s))
@@ -190,7 +191,7 @@ func FuzzScan(f *testing.F) {
 		if !look.plain || look.tooDeep || json.Unmarshal(frame, &fields) != nil {
 			return
 		}
-		var kind, id string
+		var kind, id, from string
 		if err := json.Unmarshal(fields["type"], &kind); err != nil || kind != look.kind && utf8.Valid(frame) {
 			t.Errorf("scan(%q) is sure of type %q, which is %s", frame, look.kind, fields["type"])
 		}
@@ -199,7 +200,27 @@ func FuzzScan(f *testing.F) {
 				t.Errorf("scan(%q) is sure of id %q, which is %s", frame, look.id, raw)
 			}
 		}
+		if raw, ok := fields["from"]; ok {
+			if err := json.Unmarshal(raw, &from); err != nil || from != look.from && utf8.Valid(frame) {
+				t.Errorf("scan(%q) is sure of from %q, which is %s", frame, look.from, raw)
+			}
+		}
 	})
+}
+
+func TestFromIsRead(t *testing.T) {
+	for _, frame := range []string{
+		`{"type":"leave","name":"bob","from":"carol"}`,
+		`{"type":"leave","name":"bob","fr\u006fm":"carol"}`,
+		`{"from":"alice","type":"leave","name":"bob","from":"carol"}`,
+	} {
+		if req, err := DecodeClient([]byte(frame)); err != nil || req.From != "carol" {
+			t.Errorf("DecodeClient(%s) is from %q, %v, want carol", frame, req.From, err)
+		}
+	}
+	if _, err := DecodeClient([]byte(`{"type":"leave","name":"bob","from":7}`)); err == nil {
+		t.Error("a sender that is a number was read")
+	}
 }
 
 func TestFromSetsSenderAndPermissions(t *testing.T) {

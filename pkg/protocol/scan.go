@@ -2,16 +2,16 @@ package protocol
 
 // scanned is what one look at a frame tells before it is decoded.
 type scanned struct {
-	kind, id string // of the top-level object
-	tooDeep  bool
-	plain    bool // kind and id are sure: written once each, without escapes
+	kind, id, from string // of the top-level object
+	tooDeep        bool
+	plain          bool // these are sure: written once each, without escapes
 }
 
-// scan finds the type, the id and the depth of a JSON text in one pass, so that
+// scan finds the type, the id, the sender and the depth of a JSON text in one pass, so that
 // only one more is needed to decode it. It does not validate; what it is not sure
 // of is left to encoding/json.
 func scan(text []byte) (s scanned) {
-	depth, kinds, ids, keys := 0, 0, 0, 0
+	depth, kinds, ids, froms, keys := 0, 0, 0, 0, 0
 	var key string // of the value that comes next, at depth 1
 	s.plain = true
 	for i := 0; i < len(text); i++ {
@@ -30,7 +30,7 @@ func scan(text []byte) (s scanned) {
 				value := text[min(i+1, end):end]
 				switch {
 				case isKey(text, end+1):
-					if key = string(value); key == "type" || key == "id" {
+					if key = string(value); key == "type" || key == "id" || key == "from" {
 						keys++
 					}
 					s.plain = s.plain && !escaped
@@ -40,12 +40,15 @@ func scan(text []byte) (s scanned) {
 				case key == "id":
 					s.id, ids = string(value), ids+1
 					s.plain = s.plain && !escaped
+				case key == "from":
+					s.from, froms = string(value), froms+1
+					s.plain = s.plain && !escaped
 				}
 			}
 			i = end
 		}
 	}
-	s.plain = s.plain && len(text) > 0 && text[0] == '{' && kinds == 1 && ids <= 1 && keys == kinds+ids
+	s.plain = s.plain && len(text) > 0 && text[0] == '{' && kinds == 1 && ids <= 1 && froms <= 1 && keys == kinds+ids+froms
 	return s
 }
 
