@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -31,13 +32,18 @@ end
 // KEYS are our key and the plain one, in all of them.
 var (
 	lookupScript = redis.NewScript(plainFunction + `
-local u = redis.call('HMGET', KEYS[1], 'hash', 'created')
-return {u[1], u[2], plain(KEYS[2])}`)
+local u = ` + getFields + `
+u[5] = plain(KEYS[2])
+return u`)
 	adoptScript = redis.NewScript(plainFunction + `
 if redis.call('EXISTS', KEYS[1]) == 1 or plain(KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'hash', ARGV[2], 'created', ARGV[3])
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 redis.call('DEL', KEYS[2])
 return 1`)
+	plainClaimScript = redis.NewScript(plainFunction + `
+local u = ` + getFields + `
+if not u[1] and not u[3] and plain(KEYS[2]) ~= '' then return {'', false, 'password', false} end
+` + claimBody)
 	deleteScript = redis.NewScript(plainFunction + `
 local n = redis.call('DEL', KEYS[1])
 if plain(KEYS[2]) ~= '' then n = n + redis.call('DEL', KEYS[2]) end
@@ -55,10 +61,10 @@ func (s *plainUsers) Lookup(ctx context.Context, name string) (user.User, string
 	if err != nil {
 		return user.User{}, "", s.client.explain(err)
 	}
-	if plain, _ := fields[2].(string); fields[0] == nil && plain != "" {
+	u, err := decodeUser(name, fields)
+	if plain, _ := fields[4].(string); errors.Is(err, user.ErrNotFound) && plain != "" {
 		return user.User{}, plain, nil
 	}
-	u, err := decodeUser(name, fields)
 	return u, "", err
 }
 
@@ -67,8 +73,13 @@ func (s *plainUsers) Adopt(ctx context.Context, u user.User, plain string) error
 	if err := u.Check(); err != nil {
 		return err
 	}
-	_, err := s.run(ctx, adoptScript, plainKeys(u.Name), plain, u.Hash, formatTime(u.Created))
+	_, err := s.run(ctx, adoptScript, plainKeys(u.Name), append([]any{plain}, encodeUser(u)...)...)
 	return err
+}
+
+// Claim implements user.Store. A plain password has its name, adopted or not.
+func (s *plainUsers) Claim(ctx context.Context, name, source string) (user.User, error) {
+	return s.claim(ctx, plainClaimScript, plainKeys(name), name, source)
 }
 
 // Delete also deletes a plain password: it would let the user in again.

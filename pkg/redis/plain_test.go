@@ -131,6 +131,41 @@ func testPlainDelete(t *testing.T, s testServer) {
 	s.wantKeys(t)
 }
 
+// testPlainClaim: a plain password has its name, and one that is set by hand under
+// a name that has an owner lets nobody in.
+func testPlainClaim(t *testing.T, s testServer) {
+	const issuer = "oidc:https://login.example.com"
+	store := s.openPlain(t)
+	s.do(t, "SET alice by-hand")
+	if u, err := store.Claim(t.Context(), "alice", issuer); !errors.Is(err, user.ErrSource) {
+		t.Errorf("Claim of a plain password's name = %+v, %v, want %v", u, err, user.ErrSource)
+	}
+	wantLogin(t, store, "alice", "by-hand", true)
+	if u, err := store.Claim(t.Context(), "alice", issuer); !errors.Is(err, user.ErrSource) {
+		t.Errorf("Claim of an adopted password's name = %+v, %v, want %v", u, err, user.ErrSource)
+	}
+
+	bob, err := store.Claim(t.Context(), "bob", issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.do(t, "SET bob by-hand")
+	wantLogin(t, store, "bob", "by-hand", false)
+	if again, err := store.Claim(t.Context(), "bob", issuer); err != nil || again != bob {
+		t.Errorf("second Claim = %+v, %v, want %+v", again, err, bob)
+	}
+	s.wantKeys(t, "bob", "sigctl:user:alice", "sigctl:user:bob")
+
+	s.do(t, "LPUSH carol x") // is no password
+	if _, err := store.Claim(t.Context(), "carol", issuer); err != nil {
+		t.Errorf("Claim of a free name: %v", err)
+	}
+	s.do(t, "SET dave by-hand")
+	if _, err := s.open(t, nil).Claim(t.Context(), "dave", issuer); err != nil {
+		t.Errorf("Claim without the option: %v", err)
+	}
+}
+
 // testPlainTwoLogins: all who come at once with the right password get in.
 func testPlainTwoLogins(t *testing.T, s testServer) {
 	s.do(t, "SET alice by-hand")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/alicebob/miniredis/v2/server"
@@ -85,6 +86,7 @@ func testRedis(t *testing.T, newServer func(t *testing.T) testServer) {
 		test func(*testing.T, testServer)
 	}{
 		{"Layout", testLayout},
+		{"OldRecord", testOldRecord},
 		{"ListSkipsOthers", testListSkipsOthers},
 		{"PlainOff", testPlainOff},
 		{"PlainAdopted", testPlainAdopted},
@@ -92,6 +94,7 @@ func testRedis(t *testing.T, newServer func(t *testing.T) testServer) {
 		{"PlainOursWins", testPlainOursWins},
 		{"PlainAdoptRules", testPlainAdoptRules},
 		{"PlainDelete", testPlainDelete},
+		{"PlainClaim", testPlainClaim},
 		{"PlainTwoLogins", testPlainTwoLogins},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, newServer(t)) })
@@ -107,6 +110,29 @@ func testLayout(t *testing.T, s testServer) {
 	}
 	if got, want := s.do(t, "HGET sigctl:user:alice created"), alice.Created.Format("2006-01-02T15:04:05Z"); got != want {
 		t.Errorf("created is %v, want %s", got, want)
+	}
+	if _, err := s.open(t, nil).Claim(t.Context(), "bob", "ca:00ff"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.open(t, nil).Revoke(t.Context(), "bob", alice.Created.Add(time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	for field, want := range map[string]any{"source": "ca:00ff", "hash": nil, "revoked": alice.Created.Format("2006-01-02T15:04:05Z")} {
+		if got := s.do(t, "HGET sigctl:user:bob "+field); got != want {
+			t.Errorf("%s is %v, want %v", field, got, want)
+		}
+	}
+}
+
+// testOldRecord: what was stored before there were sources is the password's.
+func testOldRecord(t *testing.T, s testServer) {
+	hash := usertest.NewUser(t, "alice").Hash
+	s.do(t, "HSET sigctl:user:alice hash "+hash+" created 2026-01-02T03:04:05Z")
+	for _, store := range []user.Store{s.open(t, nil), s.openPlain(t)} {
+		usertest.Want(t, store, user.User{
+			Name: "alice", Hash: hash, Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Source: user.SourcePassword,
+		})
+		wantLogin(t, store, "alice", "password of alice", true)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"time"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
@@ -71,7 +70,7 @@ func NewAuthenticator(store Store, opts *AuthOptions) *Authenticator {
 }
 
 // Authenticate returns nil if password is that of the user name. It returns
-// ErrBadCredentials if not, ErrBusy if too many logins are waiting, the
+// ErrBadCredentials if not, or if the name is of another source, ErrBusy if too many logins are waiting, the
 // context's error if it ends before the password's turn to be hashed, and any
 // other error if the store failed.
 //
@@ -95,7 +94,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, name, password string)
 		return a.adopt(ctx, name, password, plain)
 	}
 	d := a.dummy
-	if err == nil {
+	if err == nil && ofPassword(u.Source) {
 		if d, err = parseDigest(u.Hash); err != nil {
 			return fmt.Errorf("read user %s: %w", name, err)
 		}
@@ -131,7 +130,7 @@ func (a *Authenticator) adopt(ctx context.Context, name, password, plain string)
 		return ErrBadCredentials
 	}
 	d.key = key
-	u := User{Name: name, Hash: d.String(), Created: time.Now().UTC().Truncate(time.Second)}
+	u := User{Name: name, Hash: d.String(), Created: thisSecond(), Source: SourcePassword}
 	if err := a.store.(PlainStore).Adopt(ctx, u, plain); err != nil {
 		return fmt.Errorf("replace the plain password of %s: %w", name, err)
 	}

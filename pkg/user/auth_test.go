@@ -68,6 +68,9 @@ var minimal = &AuthOptions{Params: MinimalParams, Concurrency: 2}
 func TestAuthenticate(t *testing.T) {
 	s := &plainStore{Store: newBolt(t), plain: map[string]string{"old": "by hand"}}
 	add(t, s, "alice", "secret", MinimalParams)
+	if _, err := s.Claim(t.Context(), "oidc", "oidc:https://login.example.com"); err != nil {
+		t.Fatal(err)
+	}
 	a := NewAuthenticator(s, minimal)
 	var costs []Params
 	a.derive = func(password string, d digest) []byte {
@@ -84,6 +87,7 @@ func TestAuthenticate(t *testing.T) {
 		{"alice", "Secret", ErrBadCredentials, once},
 		{"alice", "secret ", ErrBadCredentials, once},
 		{"bob", "secret", ErrBadCredentials, once},
+		{"oidc", "secret", ErrBadCredentials, once},
 		{"old", "wrong", ErrBadCredentials, once},
 		{"old", "by hand", nil, once}, // is adopted
 		{"old", "by hand", nil, once},

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,6 +83,31 @@ func (b *Bolt) Add(ctx context.Context, u User) error {
 	})
 }
 
+// Claim implements Store. It writes, and so waits for the disk, only once per name.
+func (b *Bolt) Claim(ctx context.Context, name, source string) (User, error) {
+	fresh, err := NewClaimed(name, source)
+	if err != nil {
+		return User{}, err
+	}
+	u, err := b.Get(ctx, name)
+	if errors.Is(err, ErrNotFound) {
+		err = b.update(ctx, func(users *bbolt.Bucket) error {
+			if u, err = get(users, name); !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			u = fresh
+			return put(users, fresh)
+		})
+	}
+	if err == nil {
+		err = u.checkOwner(source)
+	}
+	if err != nil {
+		return User{}, err
+	}
+	return u, nil
+}
+
 // Get implements Store.
 func (b *Bolt) Get(ctx context.Context, name string) (u User, err error) {
 	err = b.view(ctx, func(users *bbolt.Bucket) error {
@@ -96,12 +122,35 @@ func (b *Bolt) SetHash(ctx context.Context, name, hash string) error {
 	if err := CheckHash(hash); err != nil {
 		return err
 	}
+	return b.change(ctx, name, func(u *User) error {
+		u.Hash = hash
+		return u.checkOwner(SourcePassword)
+	})
+}
+
+// Revoke implements Store.
+func (b *Bolt) Revoke(ctx context.Context, name string, at time.Time) error {
+	if err := CheckTime(at); err != nil {
+		return err
+	}
+	return b.change(ctx, name, func(u *User) error {
+		if at = at.UTC().Truncate(time.Second); at.After(u.Revoked) {
+			u.Revoked = at
+		}
+		return nil
+	})
+}
+
+// change stores what f makes of a user who is there.
+func (b *Bolt) change(ctx context.Context, name string, f func(*User) error) error {
 	return b.update(ctx, func(users *bbolt.Bucket) error {
 		u, err := get(users, name)
 		if err != nil {
 			return err
 		}
-		u.Hash = hash
+		if err := f(&u); err != nil {
+			return err
+		}
 		return put(users, u)
 	})
 }
@@ -198,6 +247,6 @@ func decode(name, value []byte) (u User, err error) {
 	if err := json.Unmarshal(value, &u); err != nil {
 		return User{}, fmt.Errorf("read user %s: %w", name, err)
 	}
-	u.Name = string(name)
+	u.Name, u.Source = string(name), cmp.Or(u.Source, SourcePassword)
 	return u, nil
 }

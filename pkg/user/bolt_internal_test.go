@@ -5,6 +5,9 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 func TestBoltListMax(t *testing.T) {
@@ -18,6 +21,28 @@ func TestBoltListMax(t *testing.T) {
 	add(t, b, "c", "secret", MinimalParams)
 	if _, err := b.List(t.Context()); !errors.Is(err, ErrTooMany) {
 		t.Errorf("List of 3: %v, want %v", err, ErrTooMany)
+	}
+}
+
+// TestBoltOldRecord: what was stored before there were sources is the password's.
+func TestBoltOldRecord(t *testing.T) {
+	b := newBolt(t)
+	hash, err := Hash("secret", MinimalParams)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.update(t.Context(), func(users *bbolt.Bucket) error {
+		return users.Put([]byte("alice"), []byte(`{"name":"alice","hash":"`+hash+`","created":"2026-01-02T03:04:05Z"}`))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := User{Name: "alice", Hash: hash, Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Source: SourcePassword}
+	if got, err := b.Get(t.Context(), "alice"); err != nil || got != want {
+		t.Errorf("Get = %+v, %v, want %+v", got, err, want)
+	}
+	if err := NewAuthenticator(b, minimal).Authenticate(t.Context(), "alice", "secret"); err != nil {
+		t.Errorf("login: %v, want no error", err)
 	}
 }
 

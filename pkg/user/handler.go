@@ -1,100 +1,51 @@
 package user
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
+	"context"
 	"net/http"
+
+	"github.com/sigctl/sigctl/pkg/admin"
 )
 
-// The admin API of users: a path per method of Store, POST, JSON. A request's
-// body is a User of which the method's fields are set; names are in the body
-// because "." and ".." are names too. List answers with a User per line. Errors
-// are {"code", "message"} with the status and code of adminErrors.
-const (
-	pathAdd     = "/users/add"
-	pathGet     = "/users/get"
-	pathSetHash = "/users/sethash"
-	pathDelete  = "/users/delete"
-	pathList    = "/users/list"
-
-	maxAdminBody = 4096 // a User takes 400 bytes at most
+// The admin API of users: a method per method of Store. A request is a User of
+// which the method's fields are set; names are in the body because "." and ".."
+// are names too.
+type (
+	change = admin.Method[User, struct{}]
+	read   = admin.Method[User, User]
 )
 
-// adminErrors is how the errors of a Store travel, in both directions.
-var adminErrors = []struct {
-	code   string
-	status int
-	err    error
-}{
-	{"not_found", http.StatusNotFound, ErrNotFound},
-	{"exists", http.StatusConflict, ErrExists},
-	{"invalid", http.StatusUnprocessableEntity, ErrInvalid},
-	{"too_many", http.StatusInsufficientStorage, ErrTooMany},
-}
+var (
+	adminAdd     = change{Path: "/users/add", Errors: adminErrors}
+	adminClaim   = read{Path: "/users/claim", Errors: adminErrors}
+	adminGet     = read{Path: "/users/get", Errors: adminErrors}
+	adminSetHash = change{Path: "/users/sethash", Errors: adminErrors}
+	adminRevoke  = change{Path: "/users/revoke", Errors: adminErrors}
+	adminDelete  = change{Path: "/users/delete", Errors: adminErrors}
+	adminList    = admin.List[struct{}, User]{Path: "/users/list", Errors: adminErrors, Max: ListMax}
 
-type adminError struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
+	adminErrors = []admin.Error{
+		{Code: "not_found", Status: http.StatusNotFound, Err: ErrNotFound},
+		{Code: "exists", Status: http.StatusConflict, Err: ErrExists},
+		{Code: "source", Status: http.StatusConflict, Err: ErrSource},
+		{Code: "invalid", Status: http.StatusUnprocessableEntity, Err: ErrInvalid},
+		{Code: "too_many", Status: http.StatusInsufficientStorage, Err: ErrTooMany},
+	}
+)
 
 // NewHandler serves store to a Remote, below /users/. It does not ask who calls
 // and gives out hashes: it belongs on the admin socket (mode 0600) alone.
 func NewHandler(store Store) http.Handler {
 	mux := http.NewServeMux()
-	handle := func(path string, f func(r *http.Request, u User) (any, error)) {
-		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
-			var u User
-			if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBody)).Decode(&u); err != nil {
-				writeError(w, fmt.Errorf("%w: read request: %w", ErrInvalid, err))
-				return
-			}
-			answer, err := f(r, u)
-			if err != nil {
-				writeError(w, err)
-				return
-			}
-			writeJSON(w, http.StatusOK, answer)
-		})
+	handle := func(method change, f func(context.Context, User) error) {
+		method.Handle(mux, func(ctx context.Context, u User) (struct{}, error) { return struct{}{}, f(ctx, u) })
 	}
-	handle(pathAdd, func(r *http.Request, u User) (any, error) { return struct{}{}, store.Add(r.Context(), u) })
-	handle(pathGet, func(r *http.Request, u User) (any, error) { return store.Get(r.Context(), u.Name) })
-	handle(pathSetHash, func(r *http.Request, u User) (any, error) {
-		return struct{}{}, store.SetHash(r.Context(), u.Name, u.Hash)
-	})
-	handle(pathDelete, func(r *http.Request, u User) (any, error) {
-		return struct{}{}, store.Delete(r.Context(), u.Name)
-	})
-	mux.HandleFunc("POST "+pathList, func(w http.ResponseWriter, r *http.Request) {
-		users, err := store.List(r.Context())
-		if err != nil {
-			writeError(w, err)
-			return
-		}
-		writeJSON(w, http.StatusOK, users...)
-	})
+	handle(adminAdd, store.Add)
+	handle(adminSetHash, func(ctx context.Context, u User) error { return store.SetHash(ctx, u.Name, u.Hash) })
+	handle(adminRevoke, func(ctx context.Context, u User) error { return store.Revoke(ctx, u.Name, u.Revoked) })
+	handle(adminDelete, func(ctx context.Context, u User) error { return store.Delete(ctx, u.Name) })
+	adminClaim.Handle(mux, func(ctx context.Context, u User) (User, error) { return store.Claim(ctx, u.Name, u.Source) })
+	adminGet.Handle(mux, func(ctx context.Context, u User) (User, error) { return store.Get(ctx, u.Name) })
+	adminList.Handle(mux, func(ctx context.Context, _ struct{}) ([]User, error) { return store.List(ctx) })
 	return mux
-}
-
-// writeJSON writes a line per value.
-func writeJSON[T any](w http.ResponseWriter, status int, values ...T) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	for _, v := range values {
-		if enc.Encode(v) != nil {
-			return // the client has gone
-		}
-	}
-}
-
-func writeError(w http.ResponseWriter, err error) {
-	for _, e := range adminErrors {
-		if errors.Is(err, e.err) {
-			writeJSON(w, e.status, adminError{e.code, err.Error()})
-			return
-		}
-	}
-	// Whoever may open the socket may know all.
-	writeJSON(w, http.StatusInternalServerError, adminError{"internal", err.Error()})
 }

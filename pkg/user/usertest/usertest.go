@@ -33,6 +33,14 @@ func Run(t *testing.T, open func(t *testing.T) user.Store) {
 		{"NotFound", testNotFound},
 		{"Invalid", testInvalid},
 		{"SetHash", testSetHash},
+		{"Sourceless", testSourceless},
+		{"Claim", testClaim},
+		{"ClaimInvalid", testClaimInvalid},
+		{"ClaimTaken", testClaimTaken},
+		{"ClaimFreed", testClaimFreed},
+		{"ClaimRace", testClaimRace},
+		{"ClaimAndAddRace", testClaimAndAddRace},
+		{"Revoke", testRevoke},
 		{"Delete", testDelete},
 		{"List", testList},
 		{"ListMany", testListMany},
@@ -119,6 +127,7 @@ func testNotFound(t *testing.T, s user.Store) {
 	for _, name := range []string{"bob", "", "..", "a:b", "a/b", "*", strings.Repeat("x", 10_000)} {
 		WantNone(t, s, name)
 		wantError(t, "SetHash", s.SetHash(t.Context(), name, hash), user.ErrNotFound)
+		wantError(t, "Revoke", s.Revoke(t.Context(), name, time.Now()), user.ErrNotFound)
 		wantError(t, "Delete", s.Delete(t.Context(), name), user.ErrNotFound)
 		WantNone(t, s, name)
 	}
@@ -172,7 +181,7 @@ func testListMany(t *testing.T, s user.Store) {
 	u := NewUser(t, "x")
 	want := make([]user.User, n)
 	for i := range want {
-		want[i] = user.User{Name: fmt.Sprintf("user%05d", i), Hash: u.Hash, Created: u.Created}
+		want[i] = user.User{Name: fmt.Sprintf("user%05d", i), Hash: u.Hash, Created: u.Created, Source: u.Source}
 	}
 	each(n, func(i int) {
 		if err := s.Add(t.Context(), want[n-1-i]); err != nil {
@@ -238,9 +247,12 @@ func testCanceled(t *testing.T, s user.Store) {
 	cancel()
 	_, getErr := s.Get(ctx, "alice")
 	_, listErr := s.List(ctx)
+	_, claimErr := s.Claim(ctx, "bob", user.SourceToken)
 	for call, err := range map[string]error{
 		"Add":     s.Add(ctx, NewUser(t, "bob")),
 		"Get":     getErr,
+		"Claim":   claimErr,
+		"Revoke":  s.Revoke(ctx, "alice", time.Now()),
 		"SetHash": s.SetHash(ctx, "alice", NewUser(t, "other").Hash),
 		"Delete":  s.Delete(ctx, "alice"),
 		"List":    listErr,
