@@ -19,7 +19,10 @@ func FuzzRequires(f *testing.F) {
 		"m=application 9/2 UDP/DTLS/SCTP webrtc-datachannel", "m=APPLICATION 9 UDP/DTLS/SCTP webrtc-datachannel", "m=application 65536 DTLS/SCTP 5000",
 		"m=video 0 UDP/TLS/RTP/SAVPF 96\na=bundle-only:x", "m=video 00 UDP/TLS/RTP/SAVPF 96\na=sendonly", "m=video 0 UDP/TLS/RTP/SAVPF 96\na=ssrc:1 cname:x",
 		"m=audio 0 UDP/TLS/RTP/SAVPF 0\na=inactive\na=rid:h send", "\na=sendonly", "v=0", "a=recvonly\x00", "m=audio\t9  RTP/AVP 0",
+		"a=sendonly\r\na=inactive", "a=inactive\ra=sendonly", "a=inactive foo", "m=video 00 UDP/TLS/RTP/SAVPF 96", "a=recvonly",
+		"m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=sendonly", "m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=bundle-only:x",
 	} {
+		f.Add(sdp(mVideo, lines))
 		f.Add(sdp(mVideo, "a=inactive", lines))
 		f.Add(sdp(lines, mVideo, "a=inactive"))
 	}
