@@ -4,11 +4,13 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 var (
 	errUserQuota = errors.New("the user has no allocation left")
 	errFull      = errors.New("the server has no allocation left")
+	errKicked    = errors.New("the user was kicked")
 )
 
 // allocations are the relays that live, by the ways in which they are looked up. Its bounds are the quotas.
@@ -19,6 +21,7 @@ type allocations struct {
 	byRelay  map[netip.AddrPort]*relay // local form
 	byClient map[fiveTuple]*relay
 	byUser   map[string]int
+	kicked   map[string]time.Time // user → credentials that end until then open nothing
 }
 
 // fiveTuple names a client's transport to us (the protocol is UDP).
@@ -30,6 +33,7 @@ func newAllocations(limit, perUser int) *allocations {
 		byRelay:  make(map[netip.AddrPort]*relay),
 		byClient: make(map[fiveTuple]*relay),
 		byUser:   make(map[string]int),
+		kicked:   make(map[string]time.Time),
 	}
 }
 
@@ -56,6 +60,9 @@ func (a *allocations) add(r *relay) error {
 	defer a.mu.Unlock()
 	if err := a.hasRoomLocked(r.owner.user); err != nil {
 		return err
+	}
+	if a.isKickedLocked(r.owner) { // since it was let in
+		return errKicked
 	}
 	a.byRelay[r.local] = r
 	a.byClient[r.tuple] = r
@@ -94,4 +101,34 @@ func (a *allocations) count() int {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return len(a.byRelay)
+}
+
+// kick makes the credentials of user that end until then open nothing any more, and
+// returns what they have open.
+func (a *allocations) kick(user string, until, now time.Time) (open []*relay) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name, end := range a.kicked {
+		if !end.After(now) { // those credentials have expired
+			delete(a.kicked, name)
+		}
+	}
+	a.kicked[user] = until
+	for _, r := range a.byRelay {
+		if r.owner.user == user {
+			open = append(open, r)
+		}
+	}
+	return open
+}
+
+func (a *allocations) isKicked(owner identity) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.isKickedLocked(owner)
+}
+
+func (a *allocations) isKickedLocked(owner identity) bool {
+	until, ok := a.kicked[owner.user]
+	return ok && !owner.expires.IsZero() && !owner.expires.After(until)
 }

@@ -11,8 +11,9 @@ import (
 
 // identity is who signs a request.
 type identity struct {
-	user string // whom quotas count: the part after expiry and key id
-	key  []byte // of the long-term credential mechanism, RFC 8489 section 9.2.2
+	user    string    // whom quotas count: the part after expiry and key id
+	expires time.Time // of the credential; zero: it does not
+	key     []byte    // of the long-term credential mechanism, RFC 8489 section 9.2.2
 }
 
 // auth knows who may have allocations.
@@ -27,7 +28,7 @@ type auth struct {
 // to be checked. Of several keys that could have signed it, it returns the one that did.
 func (a *auth) identify(username string, raw []byte) (identity, bool) {
 	if password, ok := a.users[username]; ok {
-		return identity{username, a.key(username, password)}, true
+		return identity{user: username, key: a.key(username, password)}, true
 	}
 	if a.secrets == nil {
 		return identity{}, false
@@ -36,7 +37,7 @@ func (a *auth) identify(username string, raw []byte) (identity, bool) {
 	if err != nil {
 		return identity{}, false
 	}
-	id := identity{user: name.User}
+	id := identity{user: name.User, expires: name.Expires}
 	for _, password := range passwords {
 		id.key = a.key(username, password)
 		if len(passwords) > 1 && signedWith(raw, id.key) {

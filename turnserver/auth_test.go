@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,5 +145,42 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		if strings.Contains(log.String(), secret) {
 			t.Errorf("the log contains %q:\n%s", secret, log.String())
 		}
+	}
+}
+
+// Who is kicked loses what is open, and the credentials from before open nothing.
+func TestKick(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	ts := newTestServer(t, func(cfg *Config) {
+		cfg.Allocated = func(user string, _, _ netip.AddrPort) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, user)
+		}
+	})
+	alice, bob := ts.allocated("alice"), ts.allocated("bob")
+	second := ts.allocated("alice")
+	if n := ts.Kick("alice", ts.clock.now().Add(10*time.Minute)); n != 2 {
+		t.Errorf("Kick closed %d allocations, want 2", n)
+	}
+	for _, c := range []*client{alice, second} {
+		if code := errorCode(c.request(stun.MethodRefresh, lifetime(600))); code == 0 {
+			t.Errorf("Refresh of a kicked user's allocation: got success")
+		}
+	}
+	bob.wantOK(stun.MethodRefresh, bob.request(stun.MethodRefresh, lifetime(600)))
+
+	before := ts.client("alice")
+	before.username, before.password = alice.username, alice.password
+	if code := errorCode(before.request(stun.MethodAllocate, requestedUDP)); code == 0 {
+		t.Errorf("Allocate with a credential from before the kick: got success")
+	}
+	ts.clock.advance(time.Second)
+	ts.allocated("alice") // with a credential from after it
+	mu.Lock()
+	defer mu.Unlock()
+	if want := []string{"alice", "bob", "alice", "alice"}; !slices.Equal(told, want) {
+		t.Errorf("Config.Allocated was told of %v, want %v", told, want)
 	}
 }

@@ -64,6 +64,10 @@ type Config struct {
 	// MaxLifetime ends an allocation that is refreshed again and again. Default 24 h.
 	MaxLifetime time.Duration
 
+	// Allocated is told of every allocation before the client is, on the goroutine that serves it: for an audit log.
+	// Nil: nobody is.
+	Allocated func(user string, client, relay netip.AddrPort)
+
 	// Logger gets a line per allocation. Default: none is logged.
 	Logger *slog.Logger
 }
@@ -125,6 +129,9 @@ func (s *settings) fillIn() {
 	setDefault(&s.MaxLifetime, DefaultMaxLifetime)
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
+	}
+	if s.Allocated == nil {
+		s.Allocated = func(string, netip.AddrPort, netip.AddrPort) {}
 	}
 	s.Listen, s.Users = slices.Clone(s.Listen), maps.Clone(s.Users)
 	s.Allow, s.Deny = slices.Clone(s.Allow), slices.Clone(s.Deny)

@@ -60,7 +60,7 @@ func (l *listener) authenticate(username string) ([]byte, bool) {
 	}
 	id, ok := l.server.auth.identify(username, l.hand.raw)
 	l.hand.signer = id
-	return id.key, ok
+	return id.key, ok && !l.server.allocations.isKicked(id)
 }
 
 // authenticated is told whether the request in hand was signed with that key.
@@ -115,6 +115,7 @@ func (l *listener) allocate(wanted int) (*relay, error) {
 func (l *listener) allocated(relay net.Addr) {
 	l.server.counters.created.Add(1)
 	l.server.Logger.Info("allocation", "user", l.hand.signer.user, "client", l.hand.client, "relay", relay)
+	l.server.Allocated(l.hand.signer.user, l.hand.client, relay.(*net.UDPAddr).AddrPort())
 }
 
 // permitted is told that the allocation at a relayed address has got a permission for a peer, or lost it. The library

@@ -146,6 +146,16 @@ func (s *Server) fail(err error) {
 	}
 }
 
+// Kick closes all allocations of user, and makes the user's credentials that expire until then open no others. It
+// returns how many it closed. Static users have no such credentials: theirs are closed, and can be opened again.
+func (s *Server) Kick(user string, until time.Time) int {
+	open := s.allocations.kick(user, until, s.auth.now())
+	for _, r := range open {
+		r.Close()
+	}
+	return len(open)
+}
+
 // Close ends all allocations, closes all sockets and waits until nothing of the server runs any more.
 func (s *Server) Close() error {
 	s.once.Do(func() {
