@@ -60,7 +60,12 @@ func newUser(global *globalOptions, std stdio) *cobra.Command {
 		Short: "Add, change, delete and list users",
 		Long: `Add, change, delete and list the users of the embedded store in --data, or of
 --redis. While the server runs, its store is changed through its admin socket in
---data, and the change holds at once.`,
+--data, and the change holds at once.
+
+A name belongs to the source that first used it: a password, an OIDC issuer, a
+client CA, or a token made by sigctl token. The list shows which, and up to when
+all that was issued to the user is revoked. Deleting a user frees the name for
+whoever uses it next.`,
 	}, add, passwd, del, list)
 }
 
@@ -75,8 +80,8 @@ func withStore(ctx context.Context, opts *userOptions, f func(user.Store) error)
 }
 
 func runUserAdd(ctx context.Context, opts *userOptions, store user.Store, name string, std stdio) error {
-	if _, err := store.Get(ctx, name); err == nil { // before the password is asked for
-		return hint(fmt.Errorf("%w: %s", user.ErrExists, name), "sigctl user passwd "+name+" changes the password")
+	if u, err := store.Get(ctx, name); err == nil { // before the password is asked for
+		return taken(u)
 	}
 	password, err := newPassword(ctx, opts.passwordFile, name, std)
 	if err != nil {
@@ -94,8 +99,12 @@ func runUserAdd(ctx context.Context, opts *userOptions, store user.Store, name s
 }
 
 func runUserPasswd(ctx context.Context, opts *userOptions, store user.Store, name string, std stdio) error {
-	if _, err := store.Get(ctx, name); err != nil {
+	u, err := store.Get(ctx, name)
+	if err != nil {
 		return absent(name, err)
+	}
+	if u.Source != user.SourcePassword {
+		return noPassword(u)
 	}
 	password, err := newPassword(ctx, opts.passwordFile, name, std)
 	if err != nil {
@@ -120,6 +129,21 @@ func runUserDel(ctx context.Context, _ *userOptions, store user.Store, name stri
 	return nil
 }
 
+// taken says by whom, to who wants to add u.
+func taken(u user.User) error {
+	err := fmt.Errorf("%w: %s", user.ErrExists, u.Name)
+	if u.Source == user.SourcePassword {
+		return hint(err, "sigctl user passwd "+u.Name+" changes the password")
+	}
+	return hint(fmt.Errorf("%w, and belongs to %s", err, u.Source), "sigctl user del "+u.Name+" takes the name from there")
+}
+
+// noPassword says why u, who is of another source, can have none.
+func noPassword(u user.User) error {
+	return hint(fmt.Errorf("%s has no password: the name belongs to %s", u.Name, u.Source),
+		"sigctl user del "+u.Name+" takes the name from there, sigctl user add "+u.Name+" then gives it a password")
+}
+
 // absent adds a hint to err if it says that there is no such user.
 func absent(name string, err error) error {
 	if errors.Is(err, user.ErrNotFound) {
@@ -138,7 +162,11 @@ func runUserList(ctx context.Context, opts *userOptions, store user.Store, std s
 	}
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	for _, u := range users {
-		fmt.Fprintf(w, "%s\t%s\n", u.Name, u.Created.Format(time.DateOnly))
+		fmt.Fprintf(w, "%s\t%s\t%s", u.Name, u.Created.Format(time.DateOnly), oneLine(u.Source))
+		if !u.Revoked.IsZero() {
+			fmt.Fprintf(w, ", revoked until %s", u.Revoked.Format(time.RFC3339))
+		}
+		fmt.Fprintln(w)
 	}
 	return w.Flush()
 }
@@ -147,11 +175,8 @@ func runUserList(ctx context.Context, opts *userOptions, store user.Store, std s
 func listJSON(w io.Writer, users []user.User) error {
 	enc := json.NewEncoder(w)
 	for _, u := range users {
-		line := struct {
-			Name    string    `json:"name"`
-			Created time.Time `json:"created"`
-		}{u.Name, u.Created}
-		if err := enc.Encode(line); err != nil {
+		u.Hash = ""
+		if err := enc.Encode(u); err != nil {
 			return err
 		}
 	}
