@@ -10,10 +10,13 @@ import (
 	"fmt"
 	"net"
 	"net/mail"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
 const (
@@ -30,6 +33,7 @@ const (
 
 // CA is a development certificate authority: a root and an intermediate that issues.
 type CA struct {
+	path         string // its directory
 	root         *x509.Certificate
 	intermediate *x509.Certificate
 	key          *ecdsa.PrivateKey // the intermediate's
@@ -63,6 +67,9 @@ func openCA(dir string, now func() time.Time) (*CA, error) {
 // RootPEM is what clients have to trust.
 func (ca *CA) RootPEM() []byte { return encodeCertificates(ca.root) }
 
+// BundlePEM is the root and the intermediate: what a server has to know of clients that send their own certificate alone.
+func (ca *CA) BundlePEM() []byte { return encodeCertificates(ca.root, ca.intermediate) }
+
 // Root is the certificate that clients have to trust.
 func (ca *CA) Root() *x509.Certificate { return ca.root }
 
@@ -88,20 +95,37 @@ func (ca *CA) Server(hosts ...string) (Issued, error) {
 	return ca.issue(template)
 }
 
-// Client issues a certificate for a TLS client, good for 397 days or as long as the CA. Name, at most 64 characters,
-// becomes the common name and, if it is an e-mail address, the e-mail SAN too.
-func (ca *CA) Client(name string) (Issued, error) {
-	if !isUserName(name) {
-		return Issued{}, fmt.Errorf("client name %q: use 1 to 64 of letters, digits, . _ @ + -", name)
+// Client issues a certificate for a TLS client, good for 397 days or as long as the CA. Name, a user's (see
+// protocol.ValidName), becomes the common name and, if it is an e-mail address, an alternative name too. Also are
+// further alternative names: URIs, and e-mail addresses.
+func (ca *CA) Client(name string, also ...string) (Issued, error) {
+	if !protocol.ValidName(name) {
+		return Issued{}, fmt.Errorf("client name %q: use 1 to %d of letters, digits, . _ @ + -", name, protocol.MaxNameLen)
 	}
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: name},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
-	if a, err := mail.ParseAddress(name); err == nil && a.Address == name {
+	if isEmail(name) {
 		template.EmailAddresses = []string{name}
 	}
+	for _, other := range also {
+		if isEmail(other) {
+			if other != name {
+				template.EmailAddresses = append(template.EmailAddresses, other)
+			}
+		} else if uri, err := url.Parse(other); err == nil && uri.IsAbs() {
+			template.URIs = append(template.URIs, uri)
+		} else {
+			return Issued{}, fmt.Errorf("alternative name %q is neither an e-mail address nor a URI (like spiffe://example.com/alice)", other)
+		}
+	}
 	return ca.issue(template)
+}
+
+func isEmail(s string) bool {
+	a, err := mail.ParseAddress(s)
+	return err == nil && a.Address == s
 }
 
 func (ca *CA) issue(template *x509.Certificate) (Issued, error) {
@@ -229,7 +253,7 @@ func loadCA(path string, now func() time.Time) (*CA, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s holds no ECDSA key", intermediateKeyFile)
 	}
-	ca := &CA{root: root[0], intermediate: pair.Leaf, key: key, now: now}
+	ca := &CA{path: path, root: root[0], intermediate: pair.Leaf, key: key, now: now}
 	if err := ca.intermediate.CheckSignatureFrom(ca.root); err != nil {
 		return nil, fmt.Errorf("%s was not issued by %s: %w", intermediateFile, rootFile, err)
 	}

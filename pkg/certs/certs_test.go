@@ -2,6 +2,7 @@ package certs
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -74,4 +75,14 @@ func wantMode(t *testing.T, path string, want os.FileMode) {
 	if got := info.Mode().Perm(); got != want {
 		t.Errorf("mode of %s: got %o, want %o", path, got, want)
 	}
+}
+
+// rootKey reads the key with which ca's intermediate was signed.
+func rootKey(t *testing.T, ca *CA) *ecdsa.PrivateKey {
+	t.Helper()
+	pair, err := readPair(filepath.Join(ca.path, rootFile), filepath.Join(ca.path, rootKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair.PrivateKey.(*ecdsa.PrivateKey)
 }

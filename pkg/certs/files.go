@@ -39,21 +39,37 @@ func readCertificates(path string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	blocks, err := pemBlocks(text, typeCertificate)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(blocks) == 0 {
+		return nil, fmt.Errorf("%s holds no certificate in PEM (-----BEGIN CERTIFICATE-----)", path)
+	}
 	var certificates []*x509.Certificate
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != typeCertificate {
-			continue
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
+	for _, der := range blocks {
+		c, err := x509.ParseCertificate(der)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		certificates = append(certificates, c)
 	}
-	if len(certificates) == 0 {
-		return nil, fmt.Errorf("%s holds no certificate in PEM (-----BEGIN CERTIFICATE-----)", path)
-	}
 	return certificates, nil
+}
+
+// pemBlocks returns what text has of blocks of one type. One that is cut off or damaged is an error: encoding/pem
+// would skip it.
+func pemBlocks(text []byte, blockType string) ([][]byte, error) {
+	var blocks [][]byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == blockType {
+			blocks = append(blocks, block.Bytes)
+		}
+	}
+	if began := bytes.Count(text, []byte("-----BEGIN "+blockType+"-----")); began != len(blocks) {
+		return nil, fmt.Errorf("of its %d %s blocks only %d are whole PEM", began, blockType, len(blocks))
+	}
+	return blocks, nil
 }
 
 // readPair reads a certificate chain and its key. Both may be in one file.

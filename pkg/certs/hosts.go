@@ -77,8 +77,3 @@ func isDNSName(name string) bool {
 	}
 	return true
 }
-
-// isUserName reports whether a client certificate for name can sign in: the signaling protocol's names.
-func isUserName(name string) bool {
-	return len(name) >= 1 && len(name) <= 64 && strings.Trim(name, lettersAndDigits+"._@+-") == ""
-}
