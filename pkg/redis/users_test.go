@@ -87,6 +87,7 @@ func testRedis(t *testing.T, newServer func(t *testing.T) testServer) {
 	}{
 		{"Layout", testLayout},
 		{"OldRecord", testOldRecord},
+		{"SourceWins", testSourceWins},
 		{"ListSkipsOthers", testListSkipsOthers},
 		{"PlainOff", testPlainOff},
 		{"PlainAdopted", testPlainAdopted},
@@ -133,6 +134,14 @@ func testOldRecord(t *testing.T, s testServer) {
 			Name: "alice", Hash: hash, Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Source: user.SourcePassword,
 		})
 		wantLogin(t, store, "alice", "password of alice", true)
+	}
+}
+
+// testSourceWins: a hash lets nobody in under a name of another source.
+func testSourceWins(t *testing.T, s testServer) {
+	s.do(t, "HSET sigctl:user:alice source ca:00ff hash "+usertest.NewUser(t, "alice").Hash)
+	for _, store := range []user.Store{s.open(t, nil), s.openPlain(t)} {
+		wantLogin(t, store, "alice", "password of alice", false)
 	}
 }
 
