@@ -43,7 +43,7 @@ func (s *fakeServer) joinBaseline(name string, policy webrtc.ICETransportPolicy)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	reply, err := login(ctx, sock, &cfg)
+	reply, err := login(ctx, sock, protocol.Login{Name: name, Password: "password"})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pion/webrtc/v4"
 
@@ -17,17 +18,21 @@ import (
 // Client is a signed-in peer. Its methods may be called from any goroutine.
 type Client struct {
 	// set at construction
-	cfg     Config
+	cfg     Config // User is the name that the server said
+	room    string
 	log     *slog.Logger
 	socket  *socket
+	tokens  *tokens
 	cert    webrtc.Certificate // of all its calls
 	network *network
 	ice     iceList
+	relayed atomic.Bool // the room's calls all go through a relay
 	replies replies
+	renewal renewal
 
 	ctx       context.Context // ends, with the reason, when the signaling connection does
 	end       context.CancelCauseFunc
-	reader    sync.WaitGroup
+	reader    sync.WaitGroup // and the renewal that it starts
 	running   sync.WaitGroup // calls
 	closeOnce sync.Once
 
@@ -39,6 +44,11 @@ type Client struct {
 // TLS, for tests and behind a proxy), and signs in. A refused sign-in is an
 // [ErrAuth] that wraps a [ServerError]. ctx bounds Dial alone; without a deadline
 // it takes 15 s at most.
+//
+// A password is sent to the server's HTTP API, at the same host and port, for a
+// token that signs in; a server without one gets it over the WebSocket. A session
+// that a token began is renewed before it ends, for as long as new tokens can be
+// had.
 func Dial(ctx context.Context, url string, config *Config) (*Client, error) {
 	cfg, target, err := config.withDefaults(url)
 	if err != nil {
@@ -50,16 +60,21 @@ func Dial(ctx context.Context, url string, config *Config) (*Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	source := &tokens{cfg: &cfg, target: target}
+	credentials, err := source.credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
 	s, err := dialSocket(ctx, target, &cfg)
 	if err != nil {
 		return nil, err
 	}
-	reply, err := login(ctx, s, &cfg)
+	reply, err := login(ctx, s, credentials)
 	if err != nil {
 		s.conn.Close()
 		return nil, err
 	}
-	return newClient(cfg, s, cert, reply), nil
+	return newClient(cfg, s, source, cert, reply), nil
 }
 
 // newCertificate makes a self-signed certificate for DTLS, with a key on P-256.
@@ -75,62 +90,45 @@ func newCertificate() (webrtc.Certificate, error) {
 	return *cert, nil
 }
 
-func newClient(cfg Config, s *socket, cert webrtc.Certificate, reply protocol.LoginReply) *Client {
+func newClient(cfg Config, s *socket, source *tokens, cert webrtc.Certificate, reply protocol.LoginReply) *Client {
+	cfg.User = reply.Name
 	c := &Client{
 		cfg:     cfg,
+		room:    reply.Room,
 		log:     cfg.Logger,
 		socket:  s,
+		tokens:  source,
 		cert:    cert,
 		network: &network{base: cfg.Net, loopback: cfg.Loopback, granted: grantedBuffers{log: cfg.Logger}},
 		calls:   newCallTable(),
 	}
-	c.ice.set(reply.ICEServers, reply.ICEExpires)
+	c.granted(reply)
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	c.reader.Go(c.readLoop)
 	return c
 }
 
-// login waits for the server's hello, signs in and returns the server's answer.
-func login(ctx context.Context, s *socket, cfg *Config) (protocol.LoginReply, error) {
-	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
-	defer stop()
-	sent := false
-	for {
-		ev, err := s.receive()
-		if err != nil {
-			if ctx.Err() != nil {
-				err = ctx.Err()
-			}
-			return protocol.LoginReply{}, fmt.Errorf("sign in: %w", err)
-		}
-		switch m := ev.Message.(type) {
-		case protocol.Hello:
-			if sent {
-				continue
-			}
-			sent = true
-			if err := s.send("login", protocol.Login{Name: cfg.User, Password: cfg.Password}); err != nil {
-				return protocol.LoginReply{}, fmt.Errorf("sign in: %w", err)
-			}
-		case protocol.LoginReply:
-			if !m.Success {
-				return m, fmt.Errorf("%w: %w", ErrAuth, &ServerError{m.Code, m.Message, m.RetryAfter})
-			}
-			return m, nil
-		case protocol.Error:
-			return protocol.LoginReply{}, fmt.Errorf("%w: %w", ErrAuth, serverError(m))
-		}
-	}
+// granted takes up what a sign-in, or its renewal, gave.
+func (c *Client) granted(reply protocol.LoginReply) {
+	c.ice.set(reply.ICEServers, reply.ICEExpires)
+	c.relayed.Store(reply.ICETransportPolicy == protocol.ICERelay)
 }
+
+// relayOnly reports whether calls may go through a relay only.
+func (c *Client) relayOnly() bool { return c.cfg.RelayOnly || c.relayed.Load() }
 
 // User returns the name that the client signed in under.
 func (c *Client) User() string { return c.cfg.User }
+
+// Room returns the room that the client is in.
+func (c *Client) Room() string { return c.room }
 
 // Done is closed when the signaling connection has ended. Calls with an open path
 // go on; new ones cannot be made.
 func (c *Client) Done() <-chan struct{} { return c.ctx.Done() }
 
-// Err returns nil before Done is closed, then why: [ErrClosed] or an [ErrLost].
+// Err returns nil before Done is closed, then why: [ErrClosed] or an [ErrLost],
+// which is an [ErrExpired] too where the sign-in ended and was not renewed.
 func (c *Client) Err() error { return context.Cause(c.ctx) }
 
 // Close hangs up all calls, signs out and waits until nothing of the client is
@@ -154,6 +152,7 @@ func (c *Client) readLoop() {
 	for {
 		ev, err := c.socket.receive()
 		if err != nil {
+			err = c.renewal.explain(err)
 			c.end(err)
 			c.log.Debug("signaling ended", "reason", context.Cause(c.ctx))
 			for _, call := range c.allCalls(false) {
@@ -190,6 +189,8 @@ func (c *Client) dispatch(ev protocol.Event) {
 		c.cfg.OnPresence(m.Name, true)
 	case protocol.Left:
 		c.cfg.OnPresence(m.Name, false)
+	case protocol.Expiring:
+		c.expiring(m.Expires)
 	}
 }
 

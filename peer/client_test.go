@@ -44,7 +44,7 @@ func TestDialGivesUp(t *testing.T) {
 	s.mute = true
 	ctx, cancel := context.WithTimeout(testContext(t), 100*time.Millisecond)
 	defer cancel()
-	if _, err := Dial(ctx, s.url(), &Config{User: "alice"}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := Dial(ctx, s.url(), &Config{User: "alice", Password: "password"}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Dial: %v", err)
 	}
 }

@@ -12,12 +12,25 @@ import (
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
-// Config says who the peer is and how it connects. User is required; everything
-// else has a default. A Config is copied by [Dial] and may be reused.
+// Config says who the peer is and how it connects. User is required unless a token
+// or certificate says it; everything else has a default. A Config is copied by
+// [Dial] and may be reused.
 type Config struct {
-	// User and Password sign in. 1 to 64 of letters, digits and ". _ @ + -".
-	User     string
+	// User is the name to sign in with. 1 to 64 of letters, digits and ". _ @ + -".
+	// With Token or a client certificate it may be empty; what is given must be
+	// theirs.
+	User string
+
+	// Password signs in, unless Token does. Without both, a client certificate of
+	// TLSConfig does.
 	Password string
+
+	// Token gives the tokens to sign in with. Nil means that Password does.
+	Token TokenSource
+
+	// Room is the room to be in, named like a user. "" means the lobby or, with a
+	// room token, the token's room, which a Room that is given must be.
+	Room string
 
 	// TLSConfig is used towards the signaling server and towards turns: relays.
 	// Nil means the system's root certificates. Client certificates go to the
@@ -25,7 +38,8 @@ type Config struct {
 	TLSConfig *tls.Config
 
 	// RelayOnly gives and uses relay candidates only, so that the other side does
-	// not learn this machine's addresses. A call then needs a relay.
+	// not learn this machine's addresses. A call then needs a relay. A room may
+	// demand it of all that are in it.
 	RelayOnly bool
 
 	// ICEServers are used instead of those that the signaling server names. Nil
@@ -81,8 +95,15 @@ func (c *Config) withDefaults(rawURL string) (Config, *url.URL, error) {
 	if err != nil {
 		faults = append(faults, err)
 	}
-	if !protocol.ValidName(cfg.User) {
+	unnamed := cfg.User == "" && (cfg.Token != nil || cfg.hasCertificate())
+	if !unnamed && !protocol.ValidName(cfg.User) {
 		faults = append(faults, fmt.Errorf("Config.User %q must be 1 to %d letters, digits or . _ @ + -", cfg.User, protocol.MaxNameLen))
+	}
+	if cfg.Room != "" && !protocol.ValidName(cfg.Room) {
+		faults = append(faults, fmt.Errorf("Config.Room %q must be 1 to %d letters, digits or . _ @ + -", cfg.Room, protocol.MaxNameLen))
+	}
+	if cfg.Token != nil && cfg.Password != "" {
+		faults = append(faults, errors.New("Config.Token and Config.Password are both given: which signs in?"))
 	}
 	if cfg.MinCongestionWindow > maxMinCongestionWindow {
 		faults = append(faults, fmt.Errorf("Config.MinCongestionWindow %d is more than %d bytes", cfg.MinCongestionWindow, maxMinCongestionWindow))
@@ -97,6 +118,11 @@ func (c *Config) withDefaults(rawURL string) (Config, *url.URL, error) {
 		cfg.OnPresence = func(string, bool) {}
 	}
 	return cfg, target, errors.Join(faults...)
+}
+
+// hasCertificate reports whether the client can prove its name by a certificate.
+func (c *Config) hasCertificate() bool {
+	return c.TLSConfig != nil && (len(c.TLSConfig.Certificates) > 0 || c.TLSConfig.GetClientCertificate != nil)
 }
 
 // tlsConfig returns a copy of the TLS settings, for the named server.

@@ -12,6 +12,23 @@
 //	text, err := call.Recv(ctx)
 //	stream, err := call.Open(ctx, "file.txt")
 //
+// # How a client signs in
+//
+//	client                              server
+//	  │ ─ POST /api/login {password} ───▶ │
+//	  │ ◀───────────────── access token ─ │  good for many room tokens
+//	  │ ─ POST /api/rooms/join ─────────▶ │
+//	  │ ◀─────────────────── room token ─ │  good for one session
+//	  │ ═ WebSocket: login {token} ═════▶ │
+//	  │            …                      │
+//	  │ ◀═════════════════════ expiring ═ │  a minute before the session's end
+//	  │ ─ POST /api/rooms/join ─────────▶ │
+//	  │ ═ refresh {token} ══════════════▶ │  so a call outlives its tokens
+//
+// [Config].Token brings tokens of another making, of an OIDC issuer for example; a
+// client certificate in [Config].TLSConfig signs in by itself. A server of the
+// plain protocol, which has no HTTP API, gets the password over the WebSocket.
+//
 // # How a call comes about
 //
 //	caller                        server                        callee
@@ -28,7 +45,8 @@
 //
 // # Where things are
 //
-// [Client]: client.go, its WebSocket in socket.go, requests in request.go; which
+// [Client]: client.go, its WebSocket in socket.go, requests in request.go; tokens:
+// token.go, from the HTTP API in api.go, spent in signin.go and renew.go; which
 // call a message belongs to, and calls that cross: routing.go; [Client.Call] and
 // [Client.Accept]: dial.go. [Call]: call.go, offers and answers in negotiate.go,
 // one PeerConnection in link.go, pion's settings in settings.go and net.go, its

@@ -19,6 +19,7 @@ var (
 	ErrTimeout  = errors.New("no connection could be made in time")
 	ErrHangup   = errors.New("the other side hung up")
 	ErrLost     = errors.New("connection lost")
+	ErrExpired  = errors.New("the sign-in has expired, or was revoked")
 	ErrClosed   = errors.New("closed")
 	ErrTooLong  = errors.New("text is longer than 16384 bytes")
 	ErrProtocol = errors.New("the other side broke the protocol")

@@ -22,7 +22,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeServer struct {
 	t    testing.TB // nil in an example
 	http *httptest.Server
+	api  *fakeAPI
 	ice  []protocol.ICEServer
+
+	// grant changes the answer to a login or refresh.
+	grant func(*protocol.LoginReply)
 
 	// tamper sees, and may change or with nil drop, what is carried from one to another.
 	tamper func(from, to string, m protocol.Forwarded) protocol.Forwarded
@@ -30,6 +34,9 @@ type fakeServer struct {
 	// redirect changes, as a man in the middle, who gets what and who it seems to be
 	// from.
 	redirect func(from, to string) (newFrom, newTo string)
+
+	// refresh answers a refresh; nil means as admit says.
+	refresh func(protocol.Refresh) protocol.FromServer
 
 	mute bool // never says anything
 
@@ -39,20 +46,29 @@ type fakeServer struct {
 }
 
 type fakeConn struct {
-	ws *websocket.Conn
-	mu sync.Mutex
+	ws   *websocket.Conn
+	cert string // the name in the client certificate
+	mu   sync.Mutex
 }
 
-func newFakeServer(t testing.TB) *fakeServer {
-	s := startFakeServer()
+func newFakeServer(t testing.TB, options ...func(*httptest.Server)) *fakeServer {
+	s := startFakeServer(options...)
 	s.t = t
 	t.Cleanup(s.close)
 	return s
 }
 
-func startFakeServer() *fakeServer {
-	s := &fakeServer{conns: map[string]*fakeConn{}}
-	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
+func startFakeServer(options ...func(*httptest.Server)) *fakeServer {
+	s := &fakeServer{conns: map[string]*fakeConn{}, api: newFakeAPI()}
+	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	for _, option := range options {
+		option(s.http)
+	}
+	if s.http.TLS != nil {
+		s.http.StartTLS()
+	} else {
+		s.http.Start()
+	}
 	return s
 }
 
@@ -77,16 +93,24 @@ func (s *fakeServer) names() (names []string) {
 
 // drop cuts a user's connection, as a failing network does.
 func (s *fakeServer) drop(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.conns[name]; c != nil {
+	if c := s.conn(name); c != nil {
 		c.ws.NetConn().Close()
 	}
+}
+
+func (s *fakeServer) conn(name string) *fakeConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns[name]
 }
 
 func (s *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
 	s.all.Add(1)
 	defer s.all.Done()
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		s.api.ServeHTTP(w, r)
+		return
+	}
 	up := websocket.Upgrader{Subprotocols: []string{protocol.Subprotocol}}
 	ws, err := up.Upgrade(w, r, nil)
 	if err != nil {
@@ -94,6 +118,9 @@ func (s *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	defer ws.Close()
 	c := &fakeConn{ws: ws}
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		c.cert = r.TLS.PeerCertificates[0].Subject.CommonName
+	}
 	if s.mute {
 		ws.ReadMessage()
 		return
@@ -112,28 +139,11 @@ func (s *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if m, ok := req.Message.(protocol.Login); ok {
-			if s.login(c, req.ID, m) {
-				name = m.Name
-			}
+			name = s.login(c, req.ID, m)
 			continue
 		}
 		s.handle(name, c, req)
 	}
-}
-
-func (s *fakeServer) login(c *fakeConn, id string, m protocol.Login) bool {
-	if m.Password != "password" {
-		c.send(id, protocol.LoginReply{Code: protocol.CodeBadCredentials, Message: "wrong user name or password"})
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, other := range s.conns {
-		other.send("", protocol.Joined{Name: m.Name, Room: protocol.Lobby})
-	}
-	s.conns[m.Name] = c
-	c.send(id, protocol.LoginReply{Success: true, Name: m.Name, Room: protocol.Lobby, ICEServers: s.ice})
-	return true
 }
 
 func (s *fakeServer) handle(from string, c *fakeConn, req protocol.Request) {
@@ -148,6 +158,8 @@ func (s *fakeServer) handle(from string, c *fakeConn, req protocol.Request) {
 		c.send(req.ID, list)
 	case protocol.ICE:
 		c.send(req.ID, protocol.ICEServers{ICEServers: []protocol.ICEServer{{URLs: []string{"stun:127.0.0.1:9"}, Username: "fresh"}}})
+	case protocol.Refresh:
+		c.send(req.ID, s.renew(c, m))
 	case protocol.Forwarded:
 		s.forward(from, c, req.ID, m)
 	}
@@ -312,7 +324,7 @@ func (s *fakeServer) bareSocket(name string) *socket {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := login(testContext(s.t), sock, &cfg); err != nil {
+	if _, err := login(testContext(s.t), sock, protocol.Login{Name: name, Password: "password"}); err != nil {
 		s.t.Fatal(err)
 	}
 	return sock

@@ -63,7 +63,7 @@ func newLink(call *Call, offerer, snap bool) (*link, error) {
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	servers := call.client.iceServers(call.ctx)
-	if call.client.cfg.RelayOnly && !hasRelay(servers) {
+	if call.client.relayOnly() && !hasRelay(servers) {
 		l.cancel()
 		return nil, errNoRelay
 	}

@@ -48,7 +48,7 @@ func (c *Client) newPeerConnection(ctx context.Context, relays *relayConns, chec
 	s.SetPrflxAcceptanceMinWait(0)
 	s.SetRelayAcceptanceMinWait(relayWait)
 	policy := webrtc.ICETransportPolicyAll
-	if c.cfg.RelayOnly {
+	if c.relayOnly() {
 		policy = webrtc.ICETransportPolicyRelay
 		s.SetRelayAcceptanceMinWait(0)
 	}

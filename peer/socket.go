@@ -101,8 +101,11 @@ func socketFault(err error) error {
 	var closed *websocket.CloseError
 	if errors.As(err, &closed) {
 		code := protocol.CloseCode(closed.Code)
-		if code == protocol.CloseAbnormal { // no close frame came: nobody said why
+		switch code {
+		case protocol.CloseAbnormal: // no close frame came: nobody said why
 			return fmt.Errorf("%w: the server is gone", ErrLost)
+		case protocol.CloseExpired:
+			return fmt.Errorf("%w: %w", ErrLost, ErrExpired)
 		}
 		return fmt.Errorf("%w: the server closed it: %s (%d)", ErrLost, code, closed.Code)
 	}
