@@ -23,7 +23,7 @@ func (a *Attempt) Succeeded() {
 		t.pairs.forgive(a.pair, own)
 		t.users.forgive(a.user, own)
 		t.addresses.forgive(a.address, own)
-		t.known.records.Add(a.pair, record{})
+		t.known.set(a.pair, record{})
 	})
 }
 

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -65,7 +66,13 @@ func (t *table) at(who subject, now time.Time) state {
 func (t *table) has(who subject) bool { return t.records.Contains(who) }
 
 func (t *table) fail(who subject, now time.Time) {
-	t.records.Add(who, record{t.at(who, now).failures + 1, now})
+	t.set(who, record{t.at(who, now).failures + 1, now})
+}
+
+// set keeps a copy of the name, which may be part of a long message.
+func (t *table) set(who subject, r record) {
+	who.user = strings.Clone(who.user)
+	t.records.Add(who, r)
 }
 
 // forgive takes back n failures.
@@ -78,7 +85,7 @@ func (t *table) forgive(who subject, n int) {
 		t.records.Remove(who)
 		return
 	}
-	t.records.Add(who, r)
+	t.set(who, r)
 }
 
 // enter counts one more attempt under way.
