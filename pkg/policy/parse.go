@@ -53,16 +53,20 @@ func Parse(text []byte) (*Policy, error) {
 func parseYAML(text []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document, second yaml.Node
-	switch err := decoder.Decode(&document); {
-	case errors.Is(err, io.EOF):
+	err := decoder.Decode(&document)
+	if errors.Is(err, io.EOF) {
 		return nil, errors.New("empty: nobody could join any room")
+	}
+	if err == nil {
+		err = decoder.Decode(&second)
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return document.Content[0], nil
 	case err != nil:
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than one YAML document: what comes after --- would not count")
-	}
-	return document.Content[0], nil
+	return nil, errors.New("more than one YAML document: what comes after --- would not count")
 }
 
 // parser makes a policy of YAML nodes, and notes every fault.
@@ -208,7 +212,7 @@ func isNamePattern(text string) error {
 	if i := strings.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune(nameBytes+`*?[]^\`, r) }); i >= 0 {
 		return errors.New("no name can match: names have letters, digits and . _ @ + - only")
 	}
-	if newPattern(text).literal && len(text) > protocol.MaxNameLen {
+	if newPattern(text).kind == literal && len(text) > protocol.MaxNameLen {
 		return fmt.Errorf("no name can match: names have at most %d characters", protocol.MaxNameLen)
 	}
 	return isAnyPattern(text)

@@ -152,19 +152,40 @@ func (s permissions) list() []string {
 	return names
 }
 
-// pattern is one of path.Match that was found to be well-formed.
+// pattern is one of path.Match that was found to be well-formed. Most are a name or
+// have one star: those are matched without it, some ten times as fast.
 type pattern struct {
-	text    string
-	literal bool // matches itself alone
+	text           string
+	kind           patternKind
+	prefix, suffix string // of a oneStar
 }
+
+type patternKind uint8
+
+const (
+	literal patternKind = iota // matches itself alone
+	oneStar                    // and nothing else that has a meaning
+	general
+)
 
 func newPattern(text string) pattern {
-	return pattern{text: text, literal: !strings.ContainsAny(text, `*?[\`)}
+	prefix, suffix, star := strings.Cut(text, "*")
+	switch {
+	case strings.ContainsAny(prefix+suffix, `*?[\`):
+		return pattern{text: text, kind: general}
+	case star:
+		return pattern{text: text, kind: oneStar, prefix: prefix, suffix: suffix}
+	}
+	return pattern{text: text}
 }
 
-func (p pattern) match(name string) bool {
-	if p.literal {
+func (p *pattern) match(name string) bool {
+	switch p.kind {
+	case literal:
 		return p.text == name
+	case oneStar:
+		return len(name) >= len(p.prefix)+len(p.suffix) && strings.HasPrefix(name, p.prefix) && strings.HasSuffix(name, p.suffix) &&
+			strings.IndexByte(name[len(p.prefix):len(name)-len(p.suffix)], '/') < 0
 	}
 	ok, _ := path.Match(p.text, name)
 	return ok

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"os"
+	"path"
 	"strings"
 	"testing"
 )
@@ -97,6 +98,21 @@ func TestRoom(t *testing.T) {
 	} {
 		if got := p.Room(room); got != want {
 			t.Errorf("Room(%q) = %+v, want %+v", room, got, want)
+		}
+	}
+}
+
+// Patterns that are matched without path.Match must match what it matches.
+func TestPatternsMatchAsPathMatch(t *testing.T) {
+	patterns := []string{"a", "*", "a*", "*a", "a*a", "ab*ba", "**", "a**a", "a*b*", "?", "a?", "[ab]*", `\*`, `a\b`, "a/*", "*/a", "/*/"}
+	names := []string{"a", "aa", "aba", "ab", "abba", "abcba", "b", "*", "a*", "a/", "/a", "a/a", "a/b/a", "//", "/x/", ""}
+	for _, text := range patterns {
+		for _, name := range names {
+			p := newPattern(text)
+			want, err := path.Match(text, name)
+			if got := p.match(name); err != nil || got != want {
+				t.Errorf("pattern %q matches %q: %v, want %v, %v", text, name, got, want, err)
+			}
 		}
 	}
 }
