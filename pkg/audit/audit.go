@@ -36,10 +36,10 @@
 // # Floods
 //
 // Strangers can be refused for being too fast thousands of times in a second. Of such events (code rate_limited) those
-// that are of one kind and one address group are written as two lines a minute: the first at once, and how many
-// followed, as repeated, with nothing but event, outcome, code and the first one's address, when the minute is over or
-// at Close; its time is then. Above 4096 address groups in a minute the others are counted together, as if without an address. Every
-// other event is one line, always.
+// that are of one kind and one address group make two lines a minute: the first one at once, and when the minute is
+// over, or at Close, another one that says how many followed, with nothing but time, event, outcome, code, the first
+// one's address and repeated. Above 4096 address groups in a minute the others are counted together, as if without an
+// address. Every other event is one line, always.
 package audit
 
 import (

@@ -51,13 +51,12 @@ func (fl *floodedLog) want(want ...string) {
 	fl.Helper()
 	synctest.Wait()
 	var got []string
-	for _, e := range events(fl.T, fl.w.Bytes()) {
+	for _, e := range events(fl.T, fl.w.take()) {
 		got = append(got, fmt.Sprintf("%s %s %s %d", e.Kind, e.Address, e.User, e.Repeated))
 		if e.Code != protocol.CodeRateLimited || e.Outcome != OutcomeRefused {
 			fl.Errorf("got code %s, outcome %s, want %s, %s", e.Code, e.Outcome, protocol.CodeRateLimited, OutcomeRefused)
 		}
 	}
-	fl.w.Reset()
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
@@ -98,7 +97,7 @@ func TestFloodOfOthers(t *testing.T) {
 				fl.Record(Event{Kind: Login, Code: code, Address: netip.MustParseAddr(home)})
 			}
 		}
-		if got := len(events(t, fl.w.Bytes())); got != 3000 {
+		if got := len(events(t, fl.w.take())); got != 3000 {
 			t.Errorf("%d events are written, want 3000", got)
 		}
 	})
@@ -115,10 +114,9 @@ func TestFloodBounded(t *testing.T) {
 		if most := maxFloods + 1; len(fl.floods) != most {
 			t.Errorf("%d address groups are counted, want %d", len(fl.floods), most)
 		}
-		if got := len(events(t, fl.w.Bytes())); got != maxFloods+1 {
+		if got := len(events(t, fl.w.take())); got != maxFloods+1 {
 			t.Errorf("%d events are written at once, want %d", got, maxFloods+1)
 		}
-		fl.w.Reset()
 		time.Sleep(time.Minute)
 		fl.want(fmt.Sprintf("refused invalid IP  %d", groups-maxFloods-1))
 		fl.refuse(1, Refused, "")
@@ -132,27 +130,27 @@ func TestFloodFails(t *testing.T) {
 		fl.refuse(3, Refused, home)
 		fl.refuse(3, Refused, office)
 		fl.want("refused "+home+" alice 0", "refused "+office+" alice 0")
-		fl.w.room = 0
+		fl.w.setRoom(0)
 		time.Sleep(time.Minute)
 		fl.want()
 		fl.refuse(1, Refused, home)
-		fl.w.room = 1 << 30
+		fl.w.setRoom(1 << 30)
 		time.Sleep(time.Minute)
 		fl.want("refused "+home+"  3", "refused "+office+"  2")
 
 		fl.refuse(2, Refused, home)
-		fl.w.room = 0
+		fl.w.setRoom(0)
 		if err := fl.Close(); !errors.Is(err, errFull) {
 			t.Errorf("Close: %v, want %v", err, errFull)
 		}
 	})
 	// A first one that could not be written is no reason to count the next.
 	underFlood(t, func(fl *floodedLog) {
-		fl.w.room = 0
+		fl.w.setRoom(0)
 		if err := fl.Record(Event{Kind: Refused, Code: protocol.CodeRateLimited}); !errors.Is(err, errFull) {
 			t.Errorf("Record: %v, want %v", err, errFull)
 		}
-		fl.w.room = 1 << 30
+		fl.w.setRoom(1 << 30)
 		fl.refuse(2, Refused, "")
 		fl.want("refused invalid IP alice 0")
 	})

@@ -75,9 +75,10 @@ func TestNil(t *testing.T) {
 	}
 }
 
-// writer fails after so many bytes, while there are fewer than that.
+// writer is a disk that is full when there is no room left.
 type writer struct {
-	bytes.Buffer
+	mu     sync.Mutex
+	text   []byte
 	writes int
 	room   int
 }
@@ -85,14 +86,31 @@ type writer struct {
 var errFull = errors.New("disk full")
 
 func (w *writer) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.writes++
 	n := min(w.room, len(p))
 	w.room -= n
-	w.Buffer.Write(p[:n])
+	w.text = append(w.text, p[:n]...)
 	if n < len(p) {
 		return n, errFull
 	}
 	return n, nil
+}
+
+func (w *writer) setRoom(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.room = n
+}
+
+// take returns what was written since the last call.
+func (w *writer) take() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text := w.text
+	w.text = nil
+	return text
 }
 
 func TestRecordFails(t *testing.T) {
@@ -101,21 +119,22 @@ func TestRecordFails(t *testing.T) {
 	tl := &testLog{t, l, ""}
 	tl.record("alice")
 	for _, room := range []int{10, 0, 1, 0} {
-		w.room = room
+		w.setRoom(room)
 		if err := l.Record(Event{Kind: Login, User: "bob"}); !errors.Is(err, errFull) {
 			t.Errorf("Record with room for %d bytes: %v, want %v", room, err, errFull)
 		}
 	}
-	w.room = 1 << 10
+	w.setRoom(1 << 10)
 	tl.record("carol", "dave")
 	var whole []string
-	for line := range strings.Lines(w.String()) {
+	text := string(w.take())
+	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, `{"time":`) && strings.HasSuffix(line, "}\n") {
 			whole = append(whole, events(t, []byte(line))[0].User)
 		}
 	}
 	if got, want := fmt.Sprint(whole), "[alice carol dave]"; got != want {
-		t.Errorf("whole lines: %s, want %s, in\n%s", got, want, w)
+		t.Errorf("whole lines: %s, want %s, in\n%s", got, want, text)
 	}
 	if w.writes != 7 {
 		t.Errorf("%d calls of Write for 7 events, want one each", w.writes)
