@@ -58,8 +58,11 @@ func readRevocationLists(path string, b *bundle) (revocationLists, time.Time, er
 
 func parseRevocationList(der []byte, b *bundle) (*revocationList, error) {
 	parsed, err := x509.ParseRevocationList(der)
-	if err != nil || len(parsed.Raw) != len(der) {
-		return nil, errors.Join(errors.New("no revocation list, in PEM (-----BEGIN X509 CRL-----) or DER"), err)
+	if err == nil && len(parsed.Raw) != len(der) {
+		err = errors.New("there is more behind it")
+	}
+	if err != nil { // openssl ca writes version 1 unless its configuration names a crlnumber file
+		return nil, fmt.Errorf("not a revocation list of version 2, in PEM (-----BEGIN X509 CRL-----) or DER: %w", err)
 	}
 	list := &revocationList{RevocationList: withoutEntries(parsed), revoked: make(map[string]time.Time, len(parsed.RevokedCertificateEntries))}
 	if err := knowsAll(parsed.Extensions); err != nil {
