@@ -35,11 +35,11 @@ A server's certificate:
 
 Users who sign in by certificate, without a password:
   sigctl cert ca --bundle --out clients.pem
-  sigctl cert crl > /dev/null                          makes DATA/ca/crl.pem
+  sigctl cert crl                       prints the revocation list DATA/ca/crl.pem
   sigctl serve --client-ca clients.pem --client-crl DATA/ca/crl.pem
   sigctl cert client user1@example.com --out user1.pem
   sigctl chat --user user1@example.com --cert user1.pem --key user1.pem
-  sigctl cert revoke user1.pem                         from now on it is refused
+  sigctl cert revoke user1.pem          from now on it is refused
 
 The server takes the user's name from the e-mail address in the certificate. For
 names that are none, the common name will do:
