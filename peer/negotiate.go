@@ -76,7 +76,7 @@ func (c *Call) answered(m protocol.Answer) {
 	if m.Call == "" && !isClosed(c.established) {
 		c.id, c.plain = "", true
 	}
-	if err := c.link.setRemote(webrtc.SDPTypeAnswer, m.Answer.SDP); err != nil {
+	if err := c.setRemote(m.Answer, m.Permissions); err != nil {
 		c.fail("use answer", fmt.Errorf("%w: %w", ErrProtocol, err))
 		return
 	}
@@ -112,7 +112,7 @@ func (c *Call) answer(m protocol.Offer) {
 		return
 	}
 	c.link = l
-	if err := l.setRemote(webrtc.SDPTypeOffer, m.Offer.SDP); err != nil {
+	if err := c.setRemote(m.Offer, m.Permissions); err != nil {
 		c.unsupported(err)
 		return
 	}
@@ -123,7 +123,22 @@ func (c *Call) answer(m protocol.Offer) {
 	l.trickle.release(c.plain)
 }
 
-// unsupported refuses an offer that pion can do nothing with.
+// setRemote gives pion the other's description, unless it needs more than its
+// sender may: the server should not have carried it, but need not be trusted with
+// that. A server that names no permissions has none.
+func (c *Call) setRemote(d protocol.Description, perms []string) error {
+	if perms != nil {
+		switch lacks, err := d.Exceeds(perms); {
+		case err != nil:
+			return err
+		case lacks != "":
+			return fmt.Errorf("its sender lacks the permission %q", lacks)
+		}
+	}
+	return c.link.setRemote(webrtc.NewSDPType(d.Type), d.SDP)
+}
+
+// unsupported refuses an offer that cannot be used, or may not be.
 func (c *Call) unsupported(err error) {
 	reject := protocol.Reject{Name: c.peer, Call: c.id, Reason: protocol.ReasonUnsupported}
 	if err := c.send(reject); err != nil {
@@ -157,7 +172,7 @@ func (c *Call) renegotiate(m protocol.Offer) {
 	if c.link == nil {
 		return
 	}
-	if err := c.link.setRemote(webrtc.SDPTypeOffer, m.Offer.SDP); err != nil {
+	if err := c.setRemote(m.Offer, m.Permissions); err != nil {
 		c.fail("renegotiate", fmt.Errorf("%w: %w", ErrProtocol, err))
 		return
 	}
