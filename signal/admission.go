@@ -6,40 +6,76 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"github.com/sigctl/sigctl/pkg/limit"
+	"github.com/sigctl/sigctl/pkg/listen"
 )
 
-// admission counts the connections that have not logged in, from the moment they
-// are accepted: those that never speak TLS, HTTP or the protocol included.
+// admission counts the connections that have not logged in: all of them from the
+// moment they are accepted, those that never speak TLS, HTTP or the protocol
+// included, and those of one address from when that is known.
 type admission struct {
-	max, maxPerAddress int
+	max, maxPerAddress int // set at construction
+	proxies            *listen.Proxies
 
 	mu      sync.Mutex
 	pending int
 	byAddr  map[netip.Prefix]int
 }
 
-func newAdmission(max, maxPerAddress int) *admission {
-	return &admission{max: max, maxPerAddress: maxPerAddress, byAddr: map[netip.Prefix]int{}}
+// place is where a connection is counted. Guarded by admission.mu.
+type place struct {
+	group netip.Prefix // the zero Prefix: by no address
+	left  bool
+}
+
+func newAdmission(max, maxPerAddress int, proxies *listen.Proxies) *admission {
+	return &admission{max: max, maxPerAddress: maxPerAddress, proxies: proxies, byAddr: map[netip.Prefix]int{}}
 }
 
 // enter counts one connection in, or reports that there is no room for it.
-func (a *admission) enter(from netip.Prefix) bool {
+func (a *admission) enter() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.pending >= a.max || a.byAddr[from] >= a.maxPerAddress {
+	if a.pending >= a.max {
 		return false
 	}
 	a.pending++
-	a.byAddr[from]++
 	return true
 }
 
-func (a *admission) leave(from netip.Prefix) {
+// settle counts a connection at its client's address, or reports that there are
+// too many from there.
+func (a *admission) settle(p *place, client netip.Addr) bool {
+	group := limit.Group(client)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.pending--
-	if a.byAddr[from]--; a.byAddr[from] == 0 {
-		delete(a.byAddr, from)
+	switch {
+	case p.left, p.group == group:
+		return true
+	case a.byAddr[group] >= a.maxPerAddress:
+		return false
+	}
+	a.forgetLocked(p)
+	p.group = group
+	a.byAddr[group]++
+	return true
+}
+
+// leave ends the counting; later calls do nothing.
+func (a *admission) leave(p *place) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !p.left {
+		p.left = true
+		a.pending--
+		a.forgetLocked(p)
+	}
+}
+
+func (a *admission) forgetLocked(p *place) {
+	if a.byAddr[p.group]--; a.byAddr[p.group] <= 0 {
+		delete(a.byAddr, p.group)
 	}
 }
 
@@ -60,7 +96,8 @@ type countingListener struct {
 	log       *slog.Logger
 }
 
-// Accept returns the next connection for which there is room.
+// Accept returns the next connection if there is room. It does not ask whose it
+// is: behind a proxy one would have to wait for that.
 func (l *countingListener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
@@ -70,26 +107,9 @@ func (l *countingListener) Accept() (net.Conn, error) {
 			}
 			return nil, err
 		}
-		from := addressGroup(nc.RemoteAddr())
-		if l.admission.enter(from) {
-			return newSocket(nc, l.admission, from), nil
+		if l.admission.enter() {
+			return newSocket(nc, l.admission), nil
 		}
 		nc.Close()
 	}
-}
-
-// addressGroup is the unit in which addresses are counted: an IPv4 address, or the /56
-// that a home or office gets of IPv6.
-func addressGroup(addr net.Addr) netip.Prefix {
-	ap, err := netip.ParseAddrPort(addr.String())
-	if err != nil {
-		return netip.Prefix{}
-	}
-	ip := ap.Addr().Unmap().WithZone("")
-	bits := 32
-	if ip.Is6() {
-		bits = 56
-	}
-	prefix, _ := ip.Prefix(bits) // bits fit the family
-	return prefix
 }

@@ -4,10 +4,19 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/sigctl/sigctl/pkg/audit"
+	"github.com/sigctl/sigctl/pkg/certs"
+	"github.com/sigctl/sigctl/pkg/limit"
+	"github.com/sigctl/sigctl/pkg/listen"
+	"github.com/sigctl/sigctl/pkg/policy"
 	"github.com/sigctl/sigctl/pkg/protocol"
+	"github.com/sigctl/sigctl/pkg/token"
+	"github.com/sigctl/sigctl/pkg/token/oidc"
+	"github.com/sigctl/sigctl/pkg/user"
 )
 
 // Authenticator checks a user's password. Its errors are those of package user:
@@ -17,10 +26,65 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, name, password string) error
 }
 
+// Names knows whose a name is, as a user.Store does.
+type Names interface {
+	// Get returns the user of that name; user.ErrNotFound.
+	Get(ctx context.Context, name string) (user.User, error)
+	// Claim returns the user of that name and source, which is made if the name is
+	// free; user.ErrSource if it belongs to another source.
+	Claim(ctx context.Context, name, source string) (user.User, error)
+}
+
+// Outside verifies tokens of an outside issuer, as an oidc.Verifier does.
+type Outside interface {
+	Verify(ctx context.Context, text string) (oidc.Identity, error)
+}
+
 // Config says how a Server works. It is copied by New.
 type Config struct {
 	// Users checks passwords. Required.
 	Users Authenticator
+
+	// Names is asked whenever somebody comes with something else than a password:
+	// whether the name is theirs, and since when what was issued to it counts.
+	// Required with Tokens, Outside and Clients.
+	Names Names
+
+	// Tokens issues and checks our own tokens. Nil: there is no HTTP API, and no
+	// login by token.
+	Tokens *token.Authority
+
+	// Outside checks the tokens of an outside issuer, which are good for room
+	// tokens of ours. Nil takes none. It needs Tokens.
+	Outside Outside
+
+	// Clients says whom a client certificate identifies; its own TLS configuration
+	// has verified that. Nil: certificates count for nothing.
+	Clients *certs.Clients
+
+	// Policy returns the present rules: who may join which room with what.
+	// Nil means policy.Default.
+	Policy func() *policy.Policy
+
+	// TokenTTL is how long a room token lives, 5 to 15 minutes, default 10.
+	TokenTTL time.Duration
+
+	// URL is that of the WebSocket as clients reach it, told with a room token.
+	URL string
+
+	// HSTS tells browsers to come by TLS alone from now on (RFC 6797). Not for a
+	// development certificate: it would hold for every port of the host.
+	HSTS bool
+
+	// Proxies says which addresses are proxies that speak for others. Nil: none.
+	Proxies *listen.Proxies
+
+	// Throttle slows down the guessing of passwords. Nil means a default one.
+	Throttle *limit.Throttle
+
+	// Audit gets every security event before its effect can be seen. What is granted is
+	// refused instead, if that fails. Nil records nothing.
+	Audit *audit.Log
 
 	// TLS serves HTTPS and WSS. Nil serves plain HTTP: passwords are then
 	// readable on the way, unless a proxy in front does the TLS.
@@ -37,10 +101,13 @@ type Config struct {
 	AllowOrigins []string
 
 	// MaxPending bounds the connections that have not logged in, over all
-	// addresses; MaxPendingPerAddress those of one IPv4 address or IPv6 /56.
-	// Beyond, a connection is closed at once. Default 8192 and 256.
+	// addresses; MaxPendingPerAddress those of one IPv4 address or IPv6 /56, as
+	// Proxies tell it. Beyond, a connection is closed at once. Default 8192 and 256.
 	MaxPending           int
 	MaxPendingPerAddress int
+
+	// Rates bound what one session sends. What comes too fast is refused.
+	Rates Rates
 
 	// MaxQueue bounds what waits for a client that reads slowly, in bytes, beside
 	// as much that is being written. Beyond, it is closed with protocol.CloseSlowConsumer. Default 256 KiB.
@@ -51,6 +118,8 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+const minTokenTTL = 5 * time.Minute
+
 func (c *Config) withDefaults() (Config, error) {
 	var cfg Config
 	if c != nil {
@@ -59,6 +128,26 @@ func (c *Config) withDefaults() (Config, error) {
 	if cfg.Users == nil {
 		return cfg, errors.New("signal: Config.Users is missing")
 	}
+	if cfg.Names == nil && (cfg.Tokens != nil || cfg.Outside != nil || cfg.Clients != nil) {
+		return cfg, errors.New("signal: Config.Names is missing: tokens and certificates need it")
+	}
+	if cfg.Tokens == nil && cfg.Outside != nil {
+		return cfg, errors.New("signal: Config.Outside needs Config.Tokens")
+	}
+	if cfg.TokenTTL == 0 {
+		cfg.TokenTTL = 10 * time.Minute
+	}
+	if cfg.TokenTTL < minTokenTTL || cfg.TokenTTL > token.MaxLifetime {
+		return cfg, fmt.Errorf("signal: Config.TokenTTL is %v, not %v to %v", cfg.TokenTTL, minTokenTTL, token.MaxLifetime)
+	}
+	if cfg.Policy == nil {
+		lobby := policy.Default()
+		cfg.Policy = func() *policy.Policy { return lobby }
+	}
+	if cfg.Throttle == nil {
+		cfg.Throttle = limit.NewThrottle(nil)
+	}
+	cfg.Rates = cfg.Rates.withDefaults()
 	setDefault(&cfg.MaxPending, 8192)
 	setDefault(&cfg.MaxPendingPerAddress, 256)
 	setDefault(&cfg.MaxQueue, 256<<10)

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/sigctl/sigctl/pkg/certs"
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
@@ -25,18 +27,23 @@ type conn struct {
 	sock   *socket       // below ws and TLS: closing it never waits
 	eager  bool          // may be written to without waiting
 	id     string        // of the session that a login makes
+	client netip.Addr    // as proxies tell it
+	cert   *certs.Client // whom the TLS client certificate identifies; nil: there is none
 	slot   int           // in the registry
 
-	session  *session    // owned by the reader; nil before the login
-	patience *time.Timer // owned by the reader; nil after the login
-	faults   *faults     // owned by the reader; nil before the first
+	session *session // owned by the reader; nil before the login
+	faults  *faults  // owned by the reader; nil before the first
 
-	mu  sync.Mutex
-	out outbox // guarded by mu
+	mu    sync.Mutex
+	timer *time.Timer // guarded by mu; before the login its end, then the session's
+	out   outbox      // guarded by mu
 }
 
-func newConn(s *Server, ws *websocket.Conn, reader *bufio.Reader) *conn {
-	c := &conn{server: s, ws: ws, reader: reader, sock: bottom(ws.NetConn()), id: newSessionID()}
+func newConn(s *Server, ws *websocket.Conn, reader *bufio.Reader, who visitor) *conn {
+	c := &conn{
+		server: s, ws: ws, reader: reader, sock: bottom(ws.NetConn()), id: newSessionID(),
+		client: who.addr, cert: who.cert,
+	}
 	// TLS has locks of its own to wait for.
 	c.eager = ws.NetConn() == net.Conn(c.sock) && c.sock.raw != nil
 	// Those between two messages come to nextMessage, those inside one here.
@@ -49,9 +56,7 @@ func newConn(s *Server, ws *websocket.Conn, reader *bufio.Reader) *conn {
 // serve owns the connection from the upgrade to the end.
 func (c *conn) serve(ctx context.Context) {
 	defer c.server.running.Done()
-	c.patience = time.AfterFunc(protocol.LoginTimeout, func() {
-		c.shutdown(protocol.CloseNotAuthenticated, "no login in time")
-	})
+	c.awaitLogin()
 	defer c.end()
 	c.send("", protocol.Hello{
 		Message:  "Hello from server",
@@ -68,9 +73,6 @@ func (c *conn) end() {
 	if fault := recover(); fault != nil {
 		c.server.log.Error("panic", "session", c.id, "fault", fault, "stack", string(debug.Stack()))
 		c.shutdown(protocol.CloseInternal, "internal error")
-	}
-	if c.patience != nil {
-		c.patience.Stop()
 	}
 	code := c.abandon()
 	c.server.leave(c, code)
@@ -167,6 +169,9 @@ func (c *conn) abandon() protocol.CloseCode {
 	c.sock.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 	if c.out.cut != nil {
 		c.out.cut.Stop()
 	}

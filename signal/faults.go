@@ -26,8 +26,12 @@ func (f *faults) add(now time.Time) bool {
 // someone who is not here is no fault, nor is being told to slow down.
 func (c *conn) countFault(code protocol.Code) {
 	switch code {
-	case protocol.CodePeerOffline, protocol.CodeRateLimited, protocol.CodeInternal, protocol.CodeBusy:
+	case protocol.CodePeerOffline, protocol.CodeInternal, protocol.CodeBusy:
 		return
+	case protocol.CodeRateLimited: // of a session; logins that do not wait are guesses
+		if c.session != nil {
+			return
+		}
 	}
 	if c.faults == nil {
 		c.faults = new(faults)

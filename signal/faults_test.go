@@ -34,7 +34,7 @@ func TestFaultsAreAnsweredAndTheConnectionStays(t *testing.T) {
 		{"control characters", `{"type":"leave","name":"a\u0000b"}`, "bad_message", "name must be 1 to 64"},
 		{"offline", `{"type":"leave","name":"user9"}`, "peer_offline", "user9 is not here"},
 		{"second login", `{"type":"login","name":"user1","password":"password1"}`, "already_logged_in", "signed in as user1"},
-		{"refresh", `{"type":"refresh","token":"t"}`, "unknown_type", "Command not found: refresh"},
+		{"refresh", `{"type":"refresh","token":"t"}`, "bad_credentials", "takes no tokens"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newTestServer(t, nil).join("user1")
@@ -164,9 +164,9 @@ func TestStaleSessionIsTakenOver(t *testing.T) {
 // A client that never reads is closed when its queue is full, and costs nobody
 // else anything.
 func TestClientThatNeverReads(t *testing.T) {
-	ts := newTestServer(t, &Config{MaxQueue: 64 << 10})
+	ts := newTestServer(t, &Config{MaxQueue: 64 << 10, Rates: unbounded})
 	deaf, sender := ts.join("user1"), ts.join("user2")
-	sdp := strings.Repeat("x", 60<<10)
+	_, quoted := sdpOf(strings.Repeat("x", 60<<10))
 	sender.ws.SetReadDeadline(time.Now().Add(10 * time.Second))
 	gone := make(chan struct{})
 	go func() { // the answer comes when the deaf one was closed
@@ -183,7 +183,7 @@ func TestClientThatNeverReads(t *testing.T) {
 		case <-gone:
 			open = false
 		default:
-			sender.send(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":"` + sdp + `"}}`)
+			sender.send(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":` + quoted + `}}`)
 		}
 	}
 	ts.stop()
@@ -310,16 +310,17 @@ func TestServeEndsWithItsContext(t *testing.T) {
 // sender as far as the socket took it, the connection's own writer the rest.
 func TestSlowReaderGetsAllInOrder(t *testing.T) {
 	const offers = 400 // × 60 KB: more than the kernel buffers
-	ts := newTestServer(t, &Config{MaxQueue: 64 << 20})
+	ts := newTestServer(t, &Config{MaxQueue: 64 << 20, Rates: unbounded})
 	slow, sender := ts.join("user1"), ts.join("user2")
-	sdp := strings.Repeat("x", 60<<10)
+	long := strings.Repeat("x", 60<<10)
 	for i := range offers {
-		sender.send(fmt.Sprintf(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":"%d %s"}}`, i, sdp))
+		_, quoted := sdpOf(fmt.Sprint(i, " ", long))
+		sender.send(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":` + quoted + `}}`)
 	}
 	sender.wantAlive() // so all were handled
 	for i := range offers {
 		got := slow.want(fmt.Sprintf(`{"type":"offer","name":"user2","seq":%d}`, i+2))
-		if text := got["offer"].(map[string]any)["sdp"].(string); text != fmt.Sprint(i, " ", sdp) {
+		if text := got["offer"].(map[string]any)["sdp"].(string); text != fmt.Sprintf("v=0\ns=%d %s\n", i, long) {
 			t.Fatalf("offer %d came damaged: %.20q… of %d bytes", i, text, len(text))
 		}
 	}

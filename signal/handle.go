@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/sigctl/sigctl/pkg/audit"
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
@@ -17,6 +18,7 @@ func (c *conn) receive(ctx context.Context, frame []byte) {
 	}
 	if err == nil {
 		err = c.handle(ctx, req)
+		c.note(req.Message, err)
 	} else if c.session == nil && isUnknownType(err) {
 		err = errUnauthenticated // what exists is told to those who are logged in
 	}
@@ -35,6 +37,9 @@ func (c *conn) handle(ctx context.Context, req protocol.Request) error {
 		return errUnauthenticated
 	}
 	s := c.session
+	if err := s.may(req); err != nil {
+		return err
+	}
 	switch m := req.Message.(type) {
 	case protocol.Leave:
 		if m.Name == "" {
@@ -49,15 +54,50 @@ func (c *conn) handle(ctx context.Context, req protocol.Request) error {
 	case protocol.ICE:
 		servers, expires := c.server.iceServers(s.name)
 		c.send(req.ID, protocol.ICEServers{ICEServers: servers, ICEExpires: expires})
-	default: // refresh, which needs tokens
-		return protocol.UnknownType(protocol.TypeOf(m))
+	case protocol.Refresh:
+		return s.refresh(ctx, req.ID, m)
 	}
 	return nil
+}
+
+// may says whether the session may send this now.
+func (s *session) may(req protocol.Request) error {
+	if req.From != "" && req.From != s.name {
+		return protocol.Error{Code: protocol.CodeForbidden, Message: "you are " + s.name + ": nobody sends in another's name"}
+	}
+	if err := s.take(req.Message); err != nil {
+		return err
+	}
+	return s.mayDescribe(req.Message)
 }
 
 var errUnauthenticated = protocol.Error{
 	Code:    protocol.CodeUnauthenticated,
 	Message: "You are not authenticated", // these very words are part of the plain protocol
+}
+
+// note writes down what a session was refused that it may not do. That somebody is
+// not here is no refusal, unless they are in another room.
+func (c *conn) note(m protocol.FromClient, err error) {
+	var fault protocol.Error
+	if err == nil || c.session == nil || errors.As(err, &fault) && !c.session.isRefusal(m, fault) {
+		return
+	}
+	e := audit.Event{Kind: audit.Refused, Message: protocol.TypeOf(m)}
+	if f, ok := m.(protocol.Forwarded); ok {
+		e.Peer, _ = f.Party()
+	}
+	c.server.refused(err, c.session.event(e))
+}
+
+func (s *session) isRefusal(m protocol.FromClient, fault protocol.Error) bool {
+	switch fault.Code {
+	case protocol.CodePeerOffline:
+		return s.conn.server.hub.isElsewhere(fault.Name, s.room)
+	case protocol.CodeAlreadyLoggedIn, protocol.CodeTooLarge, protocol.CodeBusy:
+		return false
+	}
+	return true
 }
 
 func isUnknownType(err error) bool {
@@ -69,7 +109,6 @@ func isUnknownType(err error) bool {
 func (c *conn) refuse(ref string, err error) {
 	var fault protocol.Error
 	if !errors.As(err, &fault) {
-		c.server.log.Error("handle message", "session", c.id, "err", err)
 		fault = protocol.Error{Code: protocol.CodeInternal, Message: "internal error"}
 	}
 	c.send(ref, fault)

@@ -5,12 +5,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/sigctl/sigctl/pkg/audit"
+	"github.com/sigctl/sigctl/pkg/certs"
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/protocol"
 	"github.com/sigctl/sigctl/signal/web"
 )
@@ -35,6 +39,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", health)
 	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) { s.upgrade(upgrader, w, r) })
+	s.apiRoutes(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" && websocket.IsWebSocketUpgrade(r) {
 			s.upgrade(upgrader, w, r)
@@ -42,7 +47,13 @@ func (s *Server) routes() http.Handler {
 		}
 		page.ServeHTTP(w, r)
 	})
-	return mux
+	if !s.cfg.HSTS {
+		return mux
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func health(w http.ResponseWriter, r *http.Request) {
@@ -52,18 +63,60 @@ func health(w http.ResponseWriter, r *http.Request) {
 // upgrade turns the request into a connection, which lives on in a goroutine of
 // its own: returning frees the handler's, whose stack the TLS handshake has grown.
 func (s *Server) upgrade(u *websocket.Upgrader, w http.ResponseWriter, r *http.Request) {
+	if hasToken(r) {
+		writeJSON(w, http.StatusBadRequest, errTokenInURL.told)
+		return
+	}
+	who, err := s.visitor(r)
+	if err != nil {
+		writeJSON(w, http.StatusForbidden, s.refused(err, audit.Event{Kind: audit.Login, Address: who.addr}))
+		return
+	}
 	h := &hijacker{ResponseWriter: w}
 	ws, err := u.Upgrade(h, r, nil)
 	if err != nil {
-		s.log.Debug("upgrade refused", "addr", r.RemoteAddr, "err", err)
+		s.log.Debug("upgrade refused", "addr", who.addr, "err", err)
 		return
 	}
-	c := newConn(s, ws, h.reader)
+	c := newConn(s, ws, h.reader, who)
 	if !s.conns.add(c) {
 		ws.Close() // the server is closing
 		return
 	}
+	if !s.admission.settle(&c.sock.place, who.addr) { // a proxy's: now it is known whose it is
+		c.shutdown(protocol.CloseRateLimited, errCrowded.Error())
+	}
 	go c.serve(s.ctx) // the request's context ends with the handler
+}
+
+// visitor is who sends a request.
+type visitor struct {
+	addr netip.Addr
+	cert *certs.Client // nil: there is no client certificate
+}
+
+func (s *Server) visitor(r *http.Request) (v visitor, err error) {
+	from, _ := netip.ParseAddrPort(r.RemoteAddr) // of a connection without addresses: none
+	v.addr = s.cfg.Proxies.Client(from.Addr().Unmap(), r.Header)
+	if s.cfg.Clients == nil || r.TLS == nil {
+		return v, nil
+	}
+	c, ok, err := s.cfg.Clients.Identify(r.TLS)
+	if err != nil {
+		return v, refuse(protocol.CodeForbidden, "the client certificate is not accepted: "+err.Error(), err.Error())
+	}
+	if ok {
+		v.cert = &c
+	}
+	return v, nil
+}
+
+// group is the unit in which the visitor is counted.
+func (v visitor) group() netip.Prefix { return limit.Group(v.addr) }
+
+// notTheirs refuses what is another user's than the certificate's.
+func (v visitor) notTheirs() error {
+	return refuse(protocol.CodeForbidden, "this connection's certificate is another user's", "certificate of user "+v.cert.User)
 }
 
 // hijacker hands the WebSocket library a read buffer that we know too, for

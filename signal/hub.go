@@ -1,21 +1,23 @@
 package signal
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
 // hub knows every session by its user's name, of which there is one each, and
-// the rooms.
+// the rooms that somebody is in.
 type hub struct {
 	mu       sync.Mutex
 	sessions map[string]*session
-	lobby    *room
+	rooms    map[string]*room
 }
 
 func newHub() hub {
-	return hub{sessions: map[string]*session{}, lobby: newRoom(protocol.Lobby)}
+	return hub{sessions: map[string]*session{}, rooms: map[string]*room{}}
 }
 
 func (h *hub) size() int {
@@ -24,28 +26,51 @@ func (h *hub) size() int {
 	return len(h.sessions)
 }
 
-// room returns the room of that name, or nil.
-func (h *hub) room(name string) *room {
-	if name == "" || name == protocol.Lobby {
-		return h.lobby
+// claim gives s its name and a place in its room. A name in use is refused, unless
+// the connection that has it is stale: then that one is replaced.
+func (h *hub) claim(s *session, g grant) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.hasPlaceLocked(s.name, g); err != nil {
+		return err
 	}
+	if old := h.sessions[s.name]; old != nil {
+		old.conn.shutdown(protocol.CloseReplaced, "signed in elsewhere")
+	}
+	if s.room = h.rooms[g.room]; s.room == nil {
+		s.room = newRoom(g.room)
+		h.rooms[g.room] = s.room
+	}
+	s.room.places++
+	h.sessions[s.name] = s
 	return nil
 }
 
-// claim gives s its name. A name in use is refused, unless the connection that
-// has it is stale: then that one is replaced.
-func (h *hub) claim(s *session) bool {
+// hasPlace returns why a session of that name cannot begin in its room.
+func (h *hub) hasPlace(name string, g grant) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	old := h.sessions[s.name]
+	return h.hasPlaceLocked(name, g)
+}
+
+func (h *hub) hasPlaceLocked(name string, g grant) error {
+	old, r := h.sessions[name], h.rooms[g.room]
 	if old != nil && !old.conn.stale() {
-		return false
+		return refuse(protocol.CodeAlreadyLoggedIn, name+" is signed in elsewhere", "name in use")
 	}
-	h.sessions[s.name] = s
-	if old != nil {
-		old.conn.shutdown(protocol.CloseReplaced, "signed in elsewhere")
+	if r == nil || g.rules.MaxMembers == 0 {
+		return nil
 	}
-	return true
+	places := r.places
+	if old != nil && old.room == r {
+		places-- // that it leaves
+	}
+	if places < g.rules.MaxMembers {
+		return nil
+	}
+	full := refuse(protocol.CodeBusy, "room "+g.room+" is full", "room full")
+	full.told.RetryAfter = 10
+	return full
 }
 
 // enter brings s into its room and welcomes it, unless it has been replaced
@@ -58,11 +83,51 @@ func (h *hub) enter(s *session, ref string, welcome protocol.LoginReply) {
 	}
 }
 
-// release gives the name back, unless another session has taken it over.
+// release gives back what claim gave; the name only if no other session has taken it
+// over.
 func (h *hub) release(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.sessions[s.name] == s {
 		delete(h.sessions, s.name)
 	}
+	if s.room.places--; s.room.places == 0 {
+		delete(h.rooms, s.room.name)
+	}
+}
+
+// isElsewhere reports whether that user is in another room than r.
+func (h *hub) isElsewhere(name string, r *room) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.sessions[name]
+	return s != nil && s.room != r
+}
+
+// kick ends the session of that name, if there is one.
+func (h *hub) kick(name, why string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.sessions[name]
+	if s != nil {
+		s.conn.shutdown(protocol.CloseKicked, why)
+	}
+	return s != nil
+}
+
+// list returns every session at this moment.
+func (h *hub) list() []*session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Values(h.sessions))
+}
+
+func (h *hub) roomSizes() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	sizes := make(map[string]int, len(h.rooms))
+	for name, r := range h.rooms {
+		sizes[name] = r.places
+	}
+	return sizes
 }

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/sigctl/sigctl/pkg/audit"
 	"github.com/sigctl/sigctl/pkg/protocol"
-	"github.com/sigctl/sigctl/pkg/user"
 )
 
 // handleLogin authenticates the connection and joins the room. A refused login
@@ -15,52 +15,100 @@ func (c *conn) handleLogin(ctx context.Context, ref string, m protocol.Login) er
 	if c.session != nil {
 		return protocol.Error{Code: protocol.CodeAlreadyLoggedIn, Message: "this connection is signed in as " + c.session.name}
 	}
-	if m.Name == "" {
-		return protocol.Error{Code: protocol.CodeBadMessage, Message: "name is missing"}
+	id, err := c.authenticate(ctx, m)
+	if err == nil {
+		err = c.login(ctx, ref, id, m.Room)
 	}
-	refusal := c.login(ctx, ref, m)
-	if refusal == nil {
-		return nil
+	if err == nil || c.isClosing() {
+		return nil // nobody is told any more
 	}
-	c.send(ref, *refusal)
-	c.countFault(refusal.Code)
+	user := m.Name
+	if user == "" {
+		user = id.user
+	}
+	fault := c.server.refused(err, audit.Event{
+		Kind: audit.Login, User: user, Source: id.method, Address: c.client, Room: m.Room, Session: c.id, Token: id.tokenID(),
+	})
+	c.send(ref, protocol.LoginReply{Code: fault.Code, Message: fault.Message, RetryAfter: fault.RetryAfter})
+	c.countFault(fault.Code)
 	return nil
 }
 
-// login returns the refusal, or nil when the session has begun.
-func (c *conn) login(ctx context.Context, ref string, m protocol.Login) *protocol.LoginReply {
-	log := c.server.log.With("user", m.Name, "addr", c.ws.RemoteAddr().String(), "session", c.id)
-	room := c.server.hub.room(m.Room)
-	if room == nil {
-		return refused(protocol.CodeForbidden, "there is no room "+m.Room)
+// authenticate finds out who logs in. A client certificate binds its connection: on
+// it nobody else can log in, whatever they know.
+func (c *conn) authenticate(ctx context.Context, m protocol.Login) (id identity, err error) {
+	if c.cert != nil && m.Name != "" && m.Name != c.cert.User {
+		return id, visitor{cert: c.cert}.notTheirs()
 	}
-	if m.Token != "" || m.Resume.Secret != "" {
-		return refused(protocol.CodeBadCredentials, "this server takes a name and a password")
-	}
-	switch err := c.server.cfg.Users.Authenticate(ctx, m.Name, m.Password); {
-	case err == nil:
-	case errors.Is(err, user.ErrBadCredentials):
-		log.Info("login refused", "why", "bad credentials")
-		return refused(protocol.CodeBadCredentials, "wrong user name or password")
-	case errors.Is(err, user.ErrBusy):
-		log.Warn("login refused", "why", "too many logins at once")
-		reply := refused(protocol.CodeBusy, "the server is busy, try again in a moment")
-		reply.RetryAfter = 1
-		return reply
+	switch {
+	case m.Resume.Secret != "":
+		return id, refuse(protocol.CodeBadCredentials, "this server resumes no sessions", "resume")
+	case m.Token != "":
+		id, err = c.server.byRoomToken(ctx, m.Token)
+	case c.cert != nil && m.Password == "":
+		id, err = c.server.byCertificate(ctx, c.cert)
+	case m.Name == "" && c.cert == nil:
+		return id, refuse(protocol.CodeBadMessage, "name is missing", "no name")
+	case m.Name == "":
+		id, err = c.server.byPassword(ctx, c.client, c.cert.User, m.Password)
 	default:
-		log.Error("login failed", "err", err)
-		return refused(protocol.CodeInternal, "internal error")
+		id, err = c.server.byPassword(ctx, c.client, m.Name, m.Password)
+	}
+	switch {
+	case err != nil:
+		return id, err
+	case c.cert != nil && id.user != c.cert.User:
+		return id, visitor{cert: c.cert}.notTheirs()
+	case m.Name != "" && id.user != m.Name:
+		return id, refuse(protocol.CodeForbidden, "the token is another user's", "token of user "+id.user)
+	}
+	return id, nil
+}
+
+// login begins the session of id in a room, or returns why not.
+func (c *conn) login(ctx context.Context, ref string, id identity, room string) error {
+	g, err := c.server.grant(id, room, nil)
+	if err != nil {
+		return err
 	}
 	if c.isClosing() {
-		return nil // it took too long: nobody is told any more
+		return errGone
 	}
-	s := &session{conn: c, name: m.Name, room: room}
-	if !c.server.hub.claim(s) {
-		log.Info("login refused", "why", "name in use")
-		return refused(protocol.CodeAlreadyLoggedIn, m.Name+" is signed in elsewhere")
+	if err := c.server.spend(ctx, id); err != nil {
+		return err
+	}
+	s := &session{
+		conn: c, name: id.user, method: id.method, since: time.Now(),
+		permissions: g.permissions, expires: c.expiry(id),
+	}
+	if err := c.server.hub.claim(s, g); err != nil {
+		return err
+	}
+	err = c.server.record(s.event(audit.Event{Kind: audit.Login, Token: id.tokenID()}))
+	if err == nil {
+		err = c.server.record(s.event(audit.Event{Kind: audit.Join, Token: id.tokenID()}))
+	}
+	if err != nil {
+		c.server.hub.release(s)
+		return err
 	}
 	c.begin(ref, s)
-	log.Info("login")
+	c.server.log.Info("login", "user", s.name, "addr", c.client, "session", c.id, "room", s.room.name, "by", s.method)
+	return nil
+}
+
+// errGone is told to nobody: the connection closes.
+var errGone = errors.New("connection is closing")
+
+// spend uses up a room token. It is spent even if the login then fails: who can do
+// without the answer to this question could ask it as often as they like.
+func (s *Server) spend(ctx context.Context, id identity) error {
+	if id.grant == nil {
+		return nil
+	}
+	if err := s.cfg.Tokens.Spend(ctx, *id.grant); err != nil {
+		return tokenRefusal(err)
+	}
 	return nil
 }
 
@@ -68,20 +116,26 @@ func (c *conn) login(ctx context.Context, ref string, m protocol.Login) *protoco
 // number.
 func (c *conn) begin(ref string, s *session) {
 	c.session = s
-	c.patience.Stop()
-	c.patience = nil
 	c.sock.admit()
 	c.number()
-	servers, expires := c.server.iceServers(s.name)
-	c.server.hub.enter(s, ref, protocol.LoginReply{
-		Success:     true,
-		Name:        s.name,
-		Room:        s.room.name,
-		Permissions: everything,
-		Session:     c.id,
-		ICEServers:  servers,
-		ICEExpires:  expires,
-	})
+	c.watchExpiry()
+	c.server.hub.enter(s, ref, s.welcome())
+}
+
+// welcome says who and where the session is, and what it may do.
+func (s *session) welcome() protocol.LoginReply {
+	servers, expires := s.conn.server.iceServers(s.name)
+	return protocol.LoginReply{
+		Success:            true,
+		Name:               s.name,
+		Room:               s.room.name,
+		Permissions:        s.permissions,
+		Session:            s.conn.id,
+		Expires:            unixSeconds(s.expires),
+		ICEServers:         servers,
+		ICEExpires:         expires,
+		ICETransportPolicy: s.conn.server.cfg.Policy().Room(s.room.name).ICETransportPolicy,
+	}
 }
 
 // leave ends the connection's session, if it has one.
@@ -104,8 +158,4 @@ func unixSeconds(t time.Time) int64 {
 		return 0
 	}
 	return t.Unix()
-}
-
-func refused(code protocol.Code, text string) *protocol.LoginReply {
-	return &protocol.LoginReply{Code: code, Message: text}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/user"
 )
 
@@ -111,6 +112,17 @@ func (ts *testServer) join(name string) *client {
 	c.send(`{"type":"login","name":"` + name + `","password":"password` + strings.TrimPrefix(name, "user") + `"}`)
 	c.want(`{"type":"login","success":true,"name":"` + name + `","room":"lobby","seq":1}`)
 	return c
+}
+
+// unbounded lets a session send as fast as it likes.
+var unbounded = Rates{fast, fast, fast}
+
+var fast = limit.Rate{PerSecond: 1e9, Burst: 1e9}
+
+// sdpOf is a description that holds a text, and that as a JSON string.
+func sdpOf(text string) (sdp, quoted string) {
+	sdp = "v=0\ns=" + text + "\n"
+	return sdp, `"v=0\ns=` + text + `\n"`
 }
 
 func (c *client) send(frame string) {

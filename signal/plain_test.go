@@ -9,7 +9,7 @@ import (
 func TestPlainClients(t *testing.T) {
 	ts := newTestServer(t, nil)
 	a := ts.connect("a")
-	a.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"v=0"}}`)
+	a.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"v=0\r\n"}}`)
 	a.wantError("unauthenticated", "You are not authenticated")
 	a.send(`{"type":"login","name":"user1","password":"wrong"}`)
 	a.want(`{"type":"login","success":false,"code":"bad_credentials"}`)
@@ -23,10 +23,10 @@ func TestPlainClients(t *testing.T) {
 	again.want(`{"type":"login","success":false,"code":"already_logged_in"}`)
 
 	b := ts.join("user2")
-	a.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"v=0"}}`)
-	b.want(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":"v=0"}}`)
-	b.send(`{"type":"answer","name":"user1","answer":{"type":"answer","sdp":"v=0"}}`)
-	a.want(`{"type":"answer","name":"user2","answer":{"type":"answer","sdp":"v=0"}}`)
+	a.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"v=0\r\n"}}`)
+	b.want(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":"v=0\r\n"}}`)
+	b.send(`{"type":"answer","name":"user1","answer":{"type":"answer","sdp":"v=0\r\n"}}`)
+	a.want(`{"type":"answer","name":"user2","answer":{"type":"answer","sdp":"v=0\r\n"}}`)
 	a.send(`{"type":"candidate","name":"user2","candidate":{"candidate":"candidate:1 1 udp 1 192.0.2.1 9 typ host","sdpMid":"0","sdpMLineIndex":0}}`)
 	b.want(`{"type":"candidate","name":"user1","candidate":{"candidate":"candidate:1 1 udp 1 192.0.2.1 9 typ host","sdpMid":"0","sdpMLineIndex":0}}`)
 	a.send(`{"type":"dance"}`)
@@ -34,11 +34,11 @@ func TestPlainClients(t *testing.T) {
 	a.send(`{"type":"leave","name":"user2"}`)
 	b.want(`{"type":"leave","name":"user1"}`)
 
-	b.send(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":"v=0"}}`)
+	b.send(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":"v=0\r\n"}}`)
 	a.want(`{"type":"offer","name":"user2"}`)
 	b.ws.NetConn().Close() // no close frame: the connection dies
 	a.want(`{"type":"leave","name":"user2","reason":"disconnected"}`)
-	a.send(`{"type":"offer","id":"x","name":"user2","offer":{"type":"offer","sdp":"v=0"}}`)
+	a.send(`{"type":"offer","id":"x","name":"user2","offer":{"type":"offer","sdp":"v=0\r\n"}}`)
 	got := a.wantError("peer_offline", "user2 is not here")
 	if got["ref"] != "x" || got["name"] != "user2" {
 		t.Errorf("error names ref %v and name %v, want x and user2", got["ref"], got["name"])
@@ -49,7 +49,7 @@ func TestDirectCall(t *testing.T) {
 	const id = "AAECAwQFBgcICQoLDA0ODw"
 	ts := newTestServer(t, nil)
 	a, b := ts.join("user1"), ts.join("user2")
-	a.send(`{"type":"offer","name":"user2","call":"` + id + `","permissions":["admin"],"offer":{"type":"offer","sdp":"v=0"}}`)
+	a.send(`{"type":"offer","name":"user2","call":"` + id + `","permissions":["admin"],"offer":{"type":"offer","sdp":"v=0\r\n"}}`)
 	b.want(`{"type":"offer","name":"user1","call":"` + id + `","permissions":["join","data","publish","subscribe"],"seq":2}`)
 	b.send(`{"type":"candidates","name":"user1","call":"` + id + `","candidates":[{"candidate":"c"},null]}`)
 	a.want(`{"type":"candidates","name":"user2","call":"` + id + `","candidates":[{"candidate":"c"},null],"seq":2}`)
@@ -60,7 +60,7 @@ func TestDirectCall(t *testing.T) {
 	b.send(`{"type":"reject","name":"user1","call":"` + id + `","reason":"declined"}`)
 	a.want(`{"type":"reject","name":"user2","call":"` + id + `","reason":"declined"}`)
 
-	a.send(`{"type":"offer","name":"user2","call":"` + id + `","offer":{"type":"offer","sdp":"v=0"}}`)
+	a.send(`{"type":"offer","name":"user2","call":"` + id + `","offer":{"type":"offer","sdp":"v=0\r\n"}}`)
 	b.want(`{"type":"offer"}`)
 	a.send(`{"type":"leave"}`)
 	b.want(`{"type":"leave","name":"user1","call":"` + id + `"}`)
@@ -79,12 +79,12 @@ func TestPresenceIsForThoseWhoAsk(t *testing.T) {
 }
 
 func TestCandidatesAreBounded(t *testing.T) {
-	ts := newTestServer(t, nil)
+	ts := newTestServer(t, &Config{Rates: unbounded})
 	a, b := ts.join("user1"), ts.join("user2")
 	batch := func(n int) string {
 		return `{"type":"candidates","name":"user2","candidates":[null` + strings.Repeat(",null", n-1) + `]}`
 	}
-	a.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"v=0"}}`)
+	a.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"v=0\r\n"}}`)
 	b.want(`{"type":"offer"}`)
 	for range 8 {
 		a.send(batch(32))

@@ -12,6 +12,8 @@ import (
 type room struct {
 	name string // set at construction
 
+	places int // taken by hub.claim; guarded by hub.mu
+
 	mu       sync.Mutex
 	members  map[string]*session
 	watchers map[*session]struct{} // members that asked who is here
@@ -109,7 +111,7 @@ func (r *room) forward(from *session, m protocol.Forwarded) error {
 	if err != nil {
 		return err
 	}
-	frame := to.conn.server.encode("", m.From(from.name, everything))
+	frame := to.conn.server.encode("", m.From(from.name, from.permissions))
 	if len(frame) > maxForwarded {
 		name, id := m.Party()
 		return protocol.Error{Code: protocol.CodeTooLarge, Message: "message is too large to be carried", Name: name, Call: id}

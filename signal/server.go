@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
@@ -27,6 +29,7 @@ type Server struct {
 	cfg       Config // set at construction
 	log       *slog.Logger
 	admission *admission
+	apiLimit  *limit.Buckets[netip.Prefix]
 	conns     registry
 	hub       hub
 	http      *http.Server
@@ -44,7 +47,8 @@ func New(cfg *Config) (*Server, error) {
 	s := &Server{
 		cfg:       c,
 		log:       c.Logger,
-		admission: newAdmission(c.MaxPending, c.MaxPendingPerAddress),
+		admission: newAdmission(c.MaxPending, c.MaxPendingPerAddress, c.Proxies),
+		apiLimit:  limit.NewBuckets[netip.Prefix](apiRate, apiTable),
 		hub:       newHub(),
 	}
 	s.http = &http.Server{

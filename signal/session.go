@@ -3,21 +3,25 @@ package signal
 import (
 	"crypto/rand"
 	"encoding/base64"
-
-	"github.com/sigctl/sigctl/pkg/protocol"
+	"time"
 )
 
 // session is a user who is logged in. It lives as long as its connection.
 type session struct {
-	conn *conn // set at construction
-	name string
-	room *room
+	conn   *conn // set at construction
+	name   string
+	method string // how the user logged in
+	since  time.Time
+	room   *room // set by hub.claim
+
+	rates *rates // owned by the reader; nil before the first message
+
+	permissions []string  // written by the reader with conn.mu held
+	expires     time.Time // guarded by conn.mu; zero: never
+	warned      bool      // guarded by conn.mu: Expiring was sent for expires
 
 	calls calls // guarded by room.mu
 }
-
-// everything is what a user who came with a password may do.
-var everything = []string{protocol.PermJoin, protocol.PermData, protocol.PermPublish, protocol.PermSubscribe}
 
 func newSessionID() string {
 	var b [12]byte

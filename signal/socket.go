@@ -1,11 +1,13 @@
 package signal
 
 import (
+	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"sync"
 	"syscall"
+
+	"github.com/sigctl/sigctl/pkg/listen"
 )
 
 // socket is an accepted connection, below TLS and WebSocket. It is counted as
@@ -20,8 +22,11 @@ type socket struct {
 	net.Conn
 	raw       syscall.RawConn // nil: waits and writes go through Conn
 	admission *admission
-	from      netip.Prefix
-	leave     sync.Once
+	place     place // guarded by admission.mu
+
+	origin sync.Once
+	remote net.Addr // set by origin
+	fault  error    // set by origin; why nothing is read
 
 	// Owned by the reader.
 	idle  bool    // Read reports errIdle rather than wait
@@ -33,13 +38,46 @@ type socket struct {
 	rest    []byte     // guarded by writing: what was kept
 }
 
-func newSocket(nc net.Conn, a *admission, from netip.Prefix) *socket {
-	s := &socket{Conn: nc, admission: a, from: from}
+func newSocket(nc net.Conn, a *admission) *socket {
+	s := &socket{Conn: nc, admission: a, remote: nc.RemoteAddr()}
 	if sc, ok := nc.(syscall.Conn); ok && rawIO {
 		s.raw, _ = sc.SyscallConn() // without it there is the slower way
 	}
 	return s
 }
+
+// RemoteAddr is the client's address, as a proxy that has to tell it says. The
+// first to ask is the goroutine that serves the connection; it waits for that.
+func (s *socket) RemoteAddr() net.Addr {
+	s.origin.Do(s.findOrigin)
+	return s.remote
+}
+
+// findOrigin says who the client is, and counts the connection there. Connections
+// of a proxy that tells it in an HTTP header are counted when that has come.
+func (s *socket) findOrigin() {
+	from := listen.HostAddr(s.remote)
+	proxies := s.admission.proxies
+	if proxies.Expects(from) {
+		client, rest, err := listen.ReadPROXY(s.Conn)
+		if err != nil {
+			s.fault = err
+			s.Close()
+			return
+		}
+		s.ahead = rest
+		if client.IsValid() {
+			s.remote, from = net.TCPAddrFromAddrPort(client), client.Addr()
+		}
+	}
+	if !proxies.Trusts(from) && !s.admission.settle(&s.place, from) {
+		s.fault = errCrowded
+		s.Close()
+	}
+}
+
+// errCrowded ends a connection from an address that has too many.
+var errCrowded = errors.New("too many connections from one address have not signed in")
 
 // errIdle says that a Read would have to wait. TLS passes it on and stays usable,
 // since it is temporary.
@@ -56,6 +94,9 @@ var chunks = sync.Pool{New: func() any { b := make([]byte, 4<<10); return &b }}
 
 // Read reads on from what wait has found.
 func (s *socket) Read(p []byte) (int, error) {
+	if s.origin.Do(s.findOrigin); s.fault != nil {
+		return 0, s.fault
+	}
 	if len(s.ahead) > 0 {
 		n := copy(p, s.ahead)
 		if s.ahead = s.ahead[n:]; len(s.ahead) == 0 && s.chunk != nil {
@@ -172,7 +213,7 @@ func (s *socket) tryWrite(p []byte) (n int, err error) {
 }
 
 // admit ends the counting: the connection has logged in.
-func (s *socket) admit() { s.leave.Do(func() { s.admission.leave(s.from) }) }
+func (s *socket) admit() { s.admission.leave(&s.place) }
 
 // Close ends the counting and the connection. It never waits.
 func (s *socket) Close() error {

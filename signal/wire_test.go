@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -76,9 +77,9 @@ func TestWSS(t *testing.T) {
 				return tls.Client(nc, &tls.Config{RootCAs: pool, ServerName: "localhost", MaxVersion: version}), nil
 			}
 			a, b := ts.join("user1"), ts.join("user2")
-			sdp := strings.Repeat("x", 40<<10) // several TLS records
+			sdp, quoted := sdpOf(strings.Repeat("x", 40<<10)) // several TLS records
 			for range 3 {
-				a.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"` + sdp + `"}}`)
+				a.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":` + quoted + `}}`)
 				got := b.want(`{"type":"offer","name":"user1"}`)
 				if text := got["offer"].(map[string]any)["sdp"]; text != sdp {
 					t.Fatal("the offer came damaged")
@@ -93,13 +94,13 @@ func TestWSS(t *testing.T) {
 // The library answers a broken frame from the reader's goroutine, while others
 // write to the same connection.
 func TestBrokenFrameWhileOthersWrite(t *testing.T) {
-	ts := newTestServer(t, nil)
+	ts := newTestServer(t, &Config{Rates: unbounded})
 	bad, sender := ts.join("user1"), ts.join("user2")
 	for i := range 40 {
 		if i == 20 {
 			bad.raw(0x83, 0x80, 1, 2, 3, 4) // no such opcode
 		}
-		sender.send(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":"v=0"}}`)
+		sender.send(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":"v=0\r\n"}}`)
 	}
 	bad.wantClose(websocket.CloseProtocolError)
 }
@@ -108,8 +109,9 @@ func TestBrokenFrameWhileOthersWrite(t *testing.T) {
 func TestForwardedFramesKeepTheLimit(t *testing.T) {
 	ts := newTestServer(t, nil)
 	a, b := ts.join("user1"), ts.join("user2")
-	offer := func(sdp string) string {
-		return `{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"` + sdp + `"}}`
+	offer := func(text string) string {
+		_, quoted := sdpOf("x" + text)
+		return `{"type":"offer","name":"user2","offer":{"type":"offer","sdp":` + quoted + `}}`
 	}
 	a.send(offer(strings.Repeat("<", 60_000)))
 	b.want(`{"type":"offer"}`)
@@ -156,9 +158,9 @@ func TestFarewellAfterOddPayload(t *testing.T) {
 func TestCallingOneself(t *testing.T) {
 	ts := newTestServer(t, nil)
 	a, b := ts.join("user1"), ts.join("user2")
-	a.send(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":"v=0"}}`)
+	a.send(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":"v=0\r\n"}}`)
 	a.wantError("peer_offline", "your own name")
-	a.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"v=0"}}`)
+	a.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"v=0\r\n"}}`)
 	b.want(`{"type":"offer"}`)
 	a.send(`{"type":"leave"}`)
 	b.want(`{"type":"leave","name":"user1"}`)
@@ -216,15 +218,16 @@ func TestTakeoversInAnyOrder(t *testing.T) {
 	stale := func() *session {
 		c := &conn{server: &Server{}, sock: &socket{}}
 		c.out.beat.sent, c.out.numbered, c.out.writing = time.Now().Add(-time.Hour), true, true
-		return &session{conn: c, name: "user1", room: h.lobby}
+		return &session{conn: c, name: "user1"}
 	}
 	second, third := stale(), stale()
-	if !h.claim(second) || !h.claim(third) {
-		t.Fatal("a stale session was not taken over")
+	lobby := grant{room: protocol.Lobby}
+	if err := errors.Join(h.claim(second, lobby), h.claim(third, lobby)); err != nil {
+		t.Fatalf("a stale session was not taken over: %v", err)
 	}
 	h.enter(third, "", protocol.LoginReply{Success: true})
 	h.enter(second, "", protocol.LoginReply{Success: true})
-	if h.lobby.members["user1"] != third {
+	if h.rooms[protocol.Lobby].members["user1"] != third {
 		t.Error("the session that was replaced is in the room")
 	}
 	for _, s := range []*session{second, third} {

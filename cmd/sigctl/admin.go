@@ -46,11 +46,12 @@ func listenAdmin(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// adminHandler is what the admin socket offers: the user store, and profiles of
-// the running server (go tool pprof).
-func adminHandler(store user.Store) http.Handler {
+// adminHandler is what the admin socket offers: the user store, what admin_api.go
+// lists, and profiles of the running server (go tool pprof).
+func (a *app) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/users/", user.NewHandler(store))
+	mux.Handle("/users/", user.NewHandler(adminStore{a.backing.users, a}))
+	a.adminAPI(mux)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)

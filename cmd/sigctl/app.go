@@ -12,6 +12,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sigctl/sigctl/pkg/audit"
+	"github.com/sigctl/sigctl/pkg/policy"
+	"github.com/sigctl/sigctl/pkg/token"
+	"github.com/sigctl/sigctl/pkg/token/oidc"
 	"github.com/sigctl/sigctl/pkg/turncred"
 	"github.com/sigctl/sigctl/pkg/user"
 	"github.com/sigctl/sigctl/signal"
@@ -23,11 +27,17 @@ import (
 type app struct {
 	// set at construction
 	opts     *serveOptions
+	std      stdio
 	log      *slog.Logger
 	data     dataDir
 	caRoot   string // file that clients have to trust; empty: the system knows
 	public   string // host by which others reach this machine
-	store    user.Store
+	backing  backing
+	audit    *audit.Log // nil: off
+	tokens   *token.Authority
+	outside  *oidc.Verifier // nil: there is no outside issuer
+	rules    *policy.File   // nil: no file
+	policy   func() *policy.Policy
 	secrets  *turncred.Secrets
 	ice      *iceIssuer
 	listener net.Listener // of signaling
@@ -42,8 +52,8 @@ type app struct {
 var demoUsers = map[string]string{"user1": "password1", "user2": "password2"}
 
 // newApp opens and binds all parts. On a fault nothing stays open.
-func newApp(ctx context.Context, opts *serveOptions, log *slog.Logger) (_ *app, err error) {
-	a := &app{opts: opts, log: log}
+func newApp(ctx context.Context, opts *serveOptions, std stdio, log *slog.Logger) (_ *app, err error) {
+	a := &app{opts: opts, std: std, log: log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
@@ -52,7 +62,9 @@ func newApp(ctx context.Context, opts *serveOptions, log *slog.Logger) (_ *app, 
 	for _, open := range []func(context.Context) error{
 		a.openData,
 		a.openAdmin, // first: no other server has this data directory
-		a.openStore,
+		a.openAudit,
+		a.openBacking,
+		a.openAccess,
 		a.openRelay,
 		a.openSignal,
 	} {
@@ -67,12 +79,13 @@ func newApp(ctx context.Context, opts *serveOptions, log *slog.Logger) (_ *app, 
 func (a *app) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.signal.Serve(ctx, a.listener) })
-	g.Go(func() error { return serveAdmin(ctx, a.admin, adminHandler(a.store)) })
+	g.Go(func() error { return serveAdmin(ctx, a.admin, a.adminHandler()) })
 	g.Go(func() error { trimMemory(ctx, a.signal.Sessions); return nil })
 	if a.relay != nil {
 		g.Go(func() error { return a.relay.Serve(ctx) })
 	}
 	g.Go(func() error { return watchSecrets(ctx, "turn-secret", a.opts.turnSecret, a.secrets, a.log) })
+	g.Go(func() error { return a.watchPolicy(ctx) })
 	return g.Wait()
 }
 
@@ -99,7 +112,7 @@ func (a *app) openData(context.Context) (err error) {
 	return err
 }
 
-func (a *app) openStore(ctx context.Context) (err error) {
+func (a *app) openBacking(ctx context.Context) (err error) {
 	path := a.data.users()
 	if a.opts.demo {
 		path = a.data.demoUsers()
@@ -108,12 +121,12 @@ func (a *app) openStore(ctx context.Context) (err error) {
 		}
 		a.onClose(func() error { return os.Remove(path) })
 	}
-	if a.store, err = a.opts.store.openForServe(ctx, path); err != nil {
+	if a.backing, err = a.opts.store.openForServe(ctx, a.data, path); err != nil {
 		return err
 	}
-	a.onClose(a.store.Close)
+	a.onClose(a.backing.users.Close)
 	if a.opts.demo {
-		return addDemoUsers(ctx, a.store)
+		return addDemoUsers(ctx, a.backing.users)
 	}
 	return nil
 }
@@ -151,6 +164,7 @@ func (a *app) openRelay(context.Context) (err error) {
 		ExternalIP: o.turnExternalIP,
 		MinPort:    o.turnMinPort,
 		MaxPort:    o.turnMaxPort,
+		Allocated:  a.recordAllocation,
 		Logger:     a.log,
 	}
 	if o.demo {
@@ -170,6 +184,13 @@ func (a *app) openSignal(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	clients, err := a.openClients()
+	if err != nil {
+		return err
+	}
+	if clients != nil {
+		config = clients.Server(config)
+	}
 	a.public = a.publicHost(certificate)
 	urls := slices.Clone(a.opts.iceServers)
 	if a.relay != nil {
@@ -180,13 +201,30 @@ func (a *app) openSignal(context.Context) (err error) {
 		return bindFault("listen", err)
 	}
 	a.onClose(a.listener.Close)
-	a.signal, err = signal.New(&signal.Config{
-		Users:        user.NewAuthenticator(a.store, nil),
+	proxies, err := a.opts.proxy.proxies()
+	if err != nil {
+		return err
+	}
+	cfg := &signal.Config{
+		Users:        user.NewAuthenticator(a.backing.users, nil),
+		Names:        a.backing.users,
+		Tokens:       a.tokens,
+		TokenTTL:     a.opts.access.tokenTTL,
+		Policy:       a.policy,
 		TLS:          config,
+		Clients:      clients,
+		Proxies:      proxies,
+		Audit:        a.audit,
+		URL:          a.webSocketURL(),
+		HSTS:         a.opts.cert != "",
 		ICEServers:   a.ice.servers,
 		AllowOrigins: a.opts.origins(),
 		Logger:       a.log,
-	})
+	}
+	if a.outside != nil {
+		cfg.Outside = a.outside
+	}
+	a.signal, err = signal.New(cfg)
 	return err
 }
 

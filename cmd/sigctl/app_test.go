@@ -35,7 +35,7 @@ func testOptions(t *testing.T) *serveOptions {
 
 func openTestApp(t *testing.T, opts *serveOptions) (*app, error) {
 	t.Helper()
-	return newApp(t.Context(), opts, slog.New(slog.DiscardHandler))
+	return newApp(t.Context(), opts, stdio{}, slog.New(slog.DiscardHandler))
 }
 
 func startServer(t *testing.T, opts *serveOptions) *testServer {

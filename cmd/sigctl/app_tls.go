@@ -52,6 +52,17 @@ func (a *app) publicURL() string {
 	return a.url("wss", "ws", a.public)
 }
 
+// webSocketURL is told to whoever asks for a room token.
+func (a *app) webSocketURL() string {
+	switch {
+	case a.opts.publicURL != "":
+		return a.opts.publicURL
+	case a.publicURL() != "":
+		return a.publicURL()
+	}
+	return a.signalURL()
+}
+
 func (a *app) host() string {
 	at := a.listener.Addr().(*net.TCPAddr)
 	switch {

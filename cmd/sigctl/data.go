@@ -12,6 +12,8 @@ import (
 //
 //	users.db      the embedded user store
 //	ca/           the development CA; server.pem is its certificate for serve
+//	tokens.json   the keys that sign tokens
+//	audit.jsonl   security events, unless --audit is given; older ones in audit.jsonl.1 …
 //	turn.secret   what signaling and relay share, unless --turn-secret is given
 //	run/          while serve runs: its admin socket, and the users of --demo
 type dataDir string
@@ -19,6 +21,8 @@ type dataDir string
 func (d dataDir) users() string      { return filepath.Join(string(d), "users.db") }
 func (d dataDir) caRoot() string     { return filepath.Join(string(d), "ca", "root.pem") }
 func (d dataDir) turnSecret() string { return filepath.Join(string(d), "turn.secret") }
+func (d dataDir) tokenKeys() string  { return filepath.Join(string(d), "tokens.json") }
+func (d dataDir) audit() string      { return filepath.Join(string(d), "audit.jsonl") }
 func (d dataDir) admin() string      { return filepath.Join(string(d), "run", "admin.sock") }
 func (d dataDir) demoUsers() string  { return filepath.Join(string(d), "run", "demo.db") }
 

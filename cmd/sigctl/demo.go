@@ -48,7 +48,7 @@ func runDemo(ctx context.Context, std stdio) (err error) {
 
 	d := &demo{out: std.out, start: time.Now(), style: newStyles(lipgloss.NewRenderer(std.out))}
 	d.title("sigctl demo", "a server, a relay and two peers, all on this machine")
-	a, err := newApp(ctx, demoServer(filepath.Join(dir, "data")), slog.New(slog.DiscardHandler))
+	a, err := newApp(ctx, demoServer(filepath.Join(dir, "data")), stdio{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -84,6 +84,8 @@ flag > environment > file > default.
 		newTURN(global, std),
 		newChat(global, std),
 		newUser(global, std),
+		newToken(global, std),
+		newSession(global, std),
 		newCert(global, std),
 		newConfig(std),
 		newVersion(std),

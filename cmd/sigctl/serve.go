@@ -21,8 +21,13 @@ type serveOptions struct {
 	tls          string
 	cert, key    string
 	publicHost   string
+	publicURL    string
 	allowOrigins []string
 	store        storeOptions
+	access       accessOptions
+	clients      clientOptions
+	proxy        proxyOptions
+	audit        auditOptions
 
 	turn           string
 	turnListen     string
@@ -60,8 +65,13 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.cert, "cert", "", "PEM `file` with the certificate chain")
 	f.StringVar(&o.key, "key", "", "PEM `file` with the certificate's key")
 	f.StringVar(&o.publicHost, "public-host", "", "`name` or address by which others reach this machine (default: of --cert, or this host's address)")
+	f.StringVar(&o.publicURL, "public-url", "", "`URL` of the WebSocket as clients reach it, behind a proxy: wss://signal.example.com")
 	f.StringSliceVar(&o.allowOrigins, "allow-origin", nil, "`origin` of another page that may connect, e.g. https://example.com (repeatable)")
 	o.store.flags(f)
+	o.access.flags(f)
+	o.clients.flags(f)
+	o.proxy.flags(f)
+	o.audit.flags(f)
 	f.StringVar(&o.turn, "turn", "on", "the relay: on or off")
 	f.StringVar(&o.turnListen, "turn-listen", ":3478", "`address` of the relay, UDP")
 	f.StringVar(&o.turnExternalIP, "turn-external-ip", "", "the relay's `address` behind NAT, [PUBLIC/]LOCAL")
@@ -102,7 +112,8 @@ func (o *serveOptions) check() error {
 		faults = append(faults, err)
 	}
 	add(o.demo && o.store.redis != "", "demo", "has users of its own, and does not go with --redis", "leave one of them out")
-	return errors.Join(append(faults, checkExternalIP("turn-external-ip", o.turnExternalIP), o.store.check())...)
+	return errors.Join(append(faults, checkPublicURL(o.publicURL), checkExternalIP("turn-external-ip", o.turnExternalIP),
+		o.store.check(), o.access.check(), o.clients.check(o.tls), o.proxy.check())...)
 }
 
 // isListenAddress reports whether s is [HOST]:PORT.
@@ -130,7 +141,7 @@ func isOrigin(s string) bool {
 func runServe(ctx context.Context, opts *serveOptions, std stdio) (err error) {
 	log := slog.New(slog.NewTextHandler(std.err, nil))
 	opts.warn(log)
-	a, err := newApp(ctx, opts, log)
+	a, err := newApp(ctx, opts, std, log)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sigctl/sigctl/pkg/redis"
+	"github.com/sigctl/sigctl/pkg/token"
 	"github.com/sigctl/sigctl/pkg/user"
 )
 
@@ -42,28 +43,36 @@ func (o *storeOptions) check() error {
 	return nil
 }
 
-// openRedis opens the store in Redis.
-func (o *storeOptions) openRedis(ctx context.Context) (user.Store, error) {
-	client, err := redis.Open(ctx, o.redis, &redis.Options{Plaintext: o.redisPlaintext, Timeout: storeWait})
-	if err != nil {
-		return nil, usage(fmt.Errorf("--redis: %w", err), "is Redis running there? redis-cli -u URL ping answers PONG")
-	}
-	return client.Users(), nil
+// backing is what signaling keeps: in Redis, or in the data directory and memory.
+type backing struct {
+	users user.Store // its Close closes all
+	keys  token.KeyStore
+	spent token.Spender
 }
 
-// openForServe opens the store that the server owns: Redis, or the file at path.
-func (o *storeOptions) openForServe(ctx context.Context, path string) (user.Store, error) {
+// openRedis opens what is in Redis.
+func (o *storeOptions) openRedis(ctx context.Context) (backing, error) {
+	client, err := redis.Open(ctx, o.redis, &redis.Options{Plaintext: o.redisPlaintext, Timeout: storeWait})
+	if err != nil {
+		return backing{}, usage(fmt.Errorf("--redis: %w", err), "is Redis running there? redis-cli -u URL ping answers PONG")
+	}
+	return backing{client.Users(), client.TokenKeys(), client.Spent()}, nil
+}
+
+// openForServe opens what the server owns: in Redis, or the file of users at path
+// and the keys in data.
+func (o *storeOptions) openForServe(ctx context.Context, data dataDir, path string) (backing, error) {
 	if o.redis != "" {
 		return o.openRedis(ctx)
 	}
 	store, err := user.OpenBolt(path)
 	switch {
 	case errors.Is(err, user.ErrLocked):
-		return nil, usage(err, "another sigctl serves with this data directory: stop it, or choose another --data DIR")
+		return backing{}, usage(err, "another sigctl serves with this data directory: stop it, or choose another --data DIR")
 	case err != nil:
-		return nil, usage(err)
+		return backing{}, usage(err)
 	}
-	return store, nil
+	return backing{store, token.FileKeys(data.tokenKeys()), token.NewMemorySpender()}, nil
 }
 
 // openForAdmin opens the store of `sigctl user`: Redis, or that of the server
@@ -73,7 +82,8 @@ func (o *storeOptions) openForAdmin(ctx context.Context, dataPath string) (user.
 		return nil, err
 	}
 	if o.redis != "" {
-		return o.openRedis(ctx)
+		b, err := o.openRedis(ctx)
+		return b.users, err
 	}
 	data, err := openDataDir(dataPath)
 	if err != nil {

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/sigctl/sigctl/pkg/admin"
+	"github.com/sigctl/sigctl/pkg/audit"
+	"github.com/sigctl/sigctl/pkg/token"
+	"github.com/sigctl/sigctl/pkg/user"
+	"github.com/sigctl/sigctl/signal"
+)
+
+// The calls of the admin socket beside those of package user.
+var (
+	adminSessions = admin.List[struct{}, signal.SessionInfo]{Path: "/sessions/list", Max: 1_000_000}
+	adminRooms    = admin.List[struct{}, signal.RoomInfo]{Path: "/rooms/list", Max: 1_000_000}
+	adminKick     = admin.Method[kickRequest, kickAnswer]{Path: "/sessions/kick", Errors: kickErrors}
+	adminToken    = admin.Method[tokenRequest, tokenAnswer]{Path: "/tokens/issue", Errors: tokenErrors}
+	adminKeys     = admin.List[struct{}, token.Key]{Path: "/tokens/keys/list"}
+	adminRotate   = admin.Method[struct{}, token.Key]{Path: "/tokens/keys/rotate"}
+	adminRemove   = admin.Method[removeRequest, struct{}]{Path: "/tokens/keys/remove", Errors: tokenErrors}
+
+	kickErrors  = []admin.Error{{Code: "nothing", Status: http.StatusNotFound, Err: errNothingToKick}}
+	tokenErrors = []admin.Error{
+		{Code: "no_key", Status: http.StatusNotFound, Err: token.ErrNoKey},
+		{Code: "source", Status: http.StatusConflict, Err: user.ErrSource},
+		{Code: "invalid", Status: http.StatusUnprocessableEntity, Err: user.ErrInvalid},
+	}
+)
+
+type kickRequest struct {
+	User string `json:"user"`
+}
+
+type kickAnswer struct {
+	Session     bool `json:"session"`     // one was ended
+	Allocations int  `json:"allocations"` // of the relay that were closed
+}
+
+type tokenRequest struct {
+	User        string        `json:"user"`
+	Room        string        `json:"room"`
+	Permissions []string      `json:"permissions"`
+	TTL         time.Duration `json:"ttl"`
+}
+
+type tokenAnswer struct {
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+}
+
+type removeRequest struct {
+	ID string `json:"id"`
+}
+
+var errNothingToKick = errors.New("no such user, and no session of that name")
+
+// adminAPI adds the calls to mux.
+func (a *app) adminAPI(mux *http.ServeMux) {
+	adminSessions.Handle(mux, func(context.Context, struct{}) ([]signal.SessionInfo, error) { return a.signal.List(), nil })
+	adminRooms.Handle(mux, func(context.Context, struct{}) ([]signal.RoomInfo, error) { return a.signal.Rooms(), nil })
+	adminKick.Handle(mux, func(ctx context.Context, m kickRequest) (kickAnswer, error) { return a.kick(ctx, m.User) })
+	adminToken.Handle(mux, func(ctx context.Context, m tokenRequest) (tokenAnswer, error) {
+		text, c, err := a.signal.IssueRoomToken(ctx, m.User, m.Room, m.Permissions, m.TTL)
+		return tokenAnswer{text, c.Expires}, err
+	})
+	adminKeys.Handle(mux, func(ctx context.Context, _ struct{}) ([]token.Key, error) {
+		return a.tokens.Keys(), a.tokens.Refresh(ctx)
+	})
+	adminRotate.Handle(mux, func(ctx context.Context, _ struct{}) (token.Key, error) {
+		if err := a.adminAction("rotate the token keys", ""); err != nil {
+			return token.Key{}, err
+		}
+		return a.tokens.Rotate(ctx)
+	})
+	adminRemove.Handle(mux, func(ctx context.Context, m removeRequest) (struct{}, error) {
+		if err := a.adminAction("remove token key "+m.ID, ""); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, a.tokens.Remove(ctx, m.ID)
+	})
+}
+
+// adminAction writes down what is about to be done to a user, or to all.
+func (a *app) adminAction(what, name string) error {
+	return a.record(audit.Event{Kind: audit.Admin, Actor: "admin", User: name, Why: what})
+}
+
+// kick ends what a user has, and voids what was issued to them until now.
+func (a *app) kick(ctx context.Context, name string) (kickAnswer, error) {
+	now := time.Now()
+	if err := a.record(audit.Event{Kind: audit.Revoked, Actor: "admin", User: name}); err != nil {
+		return kickAnswer{}, err
+	}
+	err := a.backing.users.Revoke(ctx, name, now)
+	unknown := errors.Is(err, user.ErrNotFound) || errors.Is(err, user.ErrInvalid)
+	if unknown {
+		err = nil
+	}
+	answer := a.end(name, now)
+	if unknown && answer == (kickAnswer{}) {
+		err = errNothingToKick
+	}
+	return answer, err
+}
+
+// end closes a user's allocations and session. Relay credentials from before now open
+// nothing any more.
+func (a *app) end(name string, now time.Time) (answer kickAnswer) {
+	if a.relay != nil {
+		answer.Allocations = a.relay.Kick(name, now.Add(iceTTL))
+	}
+	answer.Session = a.signal.Kick(name, "ended by the administrator")
+	return answer
+}
+
+// adminStore is the store as administrators change it: that is written down, and who
+// is deleted or gets another password loses what was theirs.
+type adminStore struct {
+	user.Store
+	app *app
+}
+
+func (s adminStore) Add(ctx context.Context, u user.User) error {
+	if err := s.app.adminAction("add user", u.Name); err != nil {
+		return err
+	}
+	return s.Store.Add(ctx, u)
+}
+
+func (s adminStore) SetHash(ctx context.Context, name, hash string) error {
+	if err := s.app.adminAction("set password", name); err != nil {
+		return err
+	}
+	if err := s.Store.SetHash(ctx, name, hash); err != nil {
+		return err
+	}
+	_, err := s.app.kick(ctx, name)
+	return err
+}
+
+func (s adminStore) Delete(ctx context.Context, name string) error {
+	if err := s.app.adminAction("delete user", name); err != nil {
+		return err
+	}
+	if err := s.Store.Delete(ctx, name); err != nil {
+		return err
+	}
+	s.app.end(name, time.Now())
+	return nil
+}

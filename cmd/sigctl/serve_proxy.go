@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sigctl/sigctl/pkg/listen"
+)
+
+// proxyOptions say which addresses speak for others.
+type proxyOptions struct {
+	trusted []string
+	header  string
+	proxy   bool
+}
+
+func (o *proxyOptions) flags(f *pflag.FlagSet) {
+	f.StringSliceVar(&o.trusted, "trusted-proxy", nil, "`CIDR` of a proxy in front, whose word on the client's address counts (repeatable)")
+	f.StringVar(&o.header, "trusted-proxy-header", "", "the one HTTP `header` in which it tells that (default "+listen.DefaultHeader+")")
+	f.BoolVar(&o.proxy, "proxy-protocol", false, "connections from --trusted-proxy begin with a PROXY header, v1 or v2")
+}
+
+func (o *proxyOptions) check() error {
+	_, err := o.proxies()
+	return err
+}
+
+// proxies returns nil if there are none.
+func (o *proxyOptions) proxies() (*listen.Proxies, error) {
+	if len(o.trusted) == 0 && o.header != "" {
+		return nil, badFlag("trusted-proxy-header", "needs --trusted-proxy", "for example --trusted-proxy 127.0.0.1/32")
+	}
+	if len(o.trusted) == 0 && o.proxy {
+		return nil, badFlag("proxy-protocol", "needs --trusted-proxy", "for example --trusted-proxy 127.0.0.1/32: from everyone else a PROXY header does not count")
+	}
+	if len(o.trusted) == 0 {
+		return nil, nil
+	}
+	var faults []error
+	var prefixes []netip.Prefix
+	for _, s := range o.trusted {
+		p, err := parseProxy(s)
+		if err != nil {
+			faults = append(faults, badFlag("trusted-proxy", err.Error(), "for example 127.0.0.1/32 or 2001:db8::/48"))
+		}
+		prefixes = append(prefixes, p)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	p, err := listen.NewProxies(&listen.ProxyOptions{Trusted: prefixes, Header: o.header, PROXY: o.proxy})
+	if err != nil {
+		return nil, usage(err)
+	}
+	return p, nil
+}
+
+// parseProxy takes a single address, too.
+func parseProxy(s string) (netip.Prefix, error) {
+	if !strings.Contains(s, "/") {
+		addr, err := netip.ParseAddr(s)
+		if err != nil {
+			return netip.Prefix{}, err
+		}
+		return addr.Prefix(addr.BitLen())
+	}
+	return netip.ParsePrefix(s)
+}

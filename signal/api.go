@@ -1,0 +1,190 @@
+package signal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sigctl/sigctl/pkg/audit"
+	"github.com/sigctl/sigctl/pkg/limit"
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+// apiRate is that of requests from one address.
+var apiRate = limit.Rate{PerSecond: 50, Burst: 200}
+
+const (
+	apiTable   = 1 << 16  // addresses that are remembered
+	maxAPIBody = 16 << 10 // bytes
+)
+
+// apiCall is one request of the HTTP API.
+type apiCall struct {
+	*http.Request
+	who visitor
+	// event is what is written down if it is refused.
+	event audit.Event
+}
+
+// apiRoutes adds the HTTP API to mux.
+func (s *Server) apiRoutes(mux *http.ServeMux) {
+	if s.cfg.Tokens == nil {
+		return
+	}
+	handle := func(path string, methods []string, kind audit.Kind, f func(context.Context, *apiCall) (any, error)) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { s.serveAPI(w, r, methods, kind, f) })
+	}
+	handle(protocol.PathLogin, []string{"POST"}, audit.Login, s.apiLogin)
+	handle(protocol.PathJoin, []string{"POST", "GET"}, audit.TokenRefused, s.apiJoin)
+	handle(protocol.PathICE, []string{"POST"}, audit.TokenRefused, s.apiICE)
+	handle(protocol.PathValidate, []string{"GET"}, audit.TokenRefused, s.apiValidate)
+	mux.HandleFunc("GET "+protocol.PathJWKS, s.serveJWKS)
+}
+
+// serveAPI answers one request with what f returns, or why it is refused.
+func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, methods []string, kind audit.Kind, f func(context.Context, *apiCall) (any, error)) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Add("Vary", "Origin")
+	if r.Method == http.MethodOptions && s.originAllowed(r) {
+		s.allowOrigin(h, r, methods)
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	call := &apiCall{Request: r}
+	answer, err := s.callAPI(call, methods, kind, f)
+	if s.originAllowed(r) {
+		s.allowOrigin(h, r, methods)
+	}
+	if err == nil {
+		writeJSON(w, http.StatusOK, answer)
+		return
+	}
+	fault := s.refused(err, call.event)
+	if fault.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(fault.RetryAfter))
+	}
+	status := httpStatus(fault.Code)
+	if status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="sigctl"`)
+	}
+	writeJSON(w, status, fault)
+}
+
+func (s *Server) callAPI(call *apiCall, methods []string, kind audit.Kind, f func(context.Context, *apiCall) (any, error)) (_ any, err error) {
+	call.event = audit.Event{Kind: kind, Message: call.Method + " " + call.URL.Path}
+	if call.who, err = s.visitor(call.Request); err != nil {
+		return nil, err
+	}
+	call.event.Address = call.who.addr
+	switch {
+	case !s.originAllowed(call.Request):
+		return nil, refuse(protocol.CodeForbidden, "pages of this origin are not allowed here", "origin "+printable(call.Header.Get("Origin")))
+	case !slices.Contains(methods, call.Method):
+		return nil, refuse(protocol.CodeBadMessage, "use "+strings.Join(methods, " or "), "method")
+	case hasToken(call.Request):
+		return nil, errTokenInURL
+	}
+	if wait := s.apiLimit.Take(call.who.group(), 1); wait > 0 {
+		r := refuse(protocol.CodeRateLimited, "too many requests from your address", "too many requests")
+		r.told.RetryAfter = wholeSeconds(wait)
+		return nil, r
+	}
+	return f(call.Context(), call)
+}
+
+// allowOrigin lets a page of another origin read the answer (Fetch, section 3.2).
+func (s *Server) allowOrigin(h http.Header, r *http.Request, methods []string) {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	h.Set("Access-Control-Max-Age", "600")
+}
+
+// errTokenInURL: addresses are kept in histories and logs, and sent on as referrers.
+var errTokenInURL = refuse(protocol.CodeBadMessage, "a token does not belong into a URL: send it as Authorization: Bearer", "token in the URL")
+
+// hasToken reports whether the URL carries what may be a token.
+func hasToken(r *http.Request) bool {
+	q := r.URL.Query()
+	return q.Has("token") || q.Has("access_token") || q.Has("password")
+}
+
+// bearer returns the token of the Authorization header (RFC 6750, section 2.1); it is
+// empty if there is no such header.
+func (call *apiCall) bearer() (string, error) {
+	header := call.Header.Get("Authorization")
+	if header == "" {
+		return "", nil
+	}
+	scheme, text, _ := strings.Cut(header, " ")
+	if text = strings.TrimSpace(text); !strings.EqualFold(scheme, "Bearer") || text == "" {
+		return "", refuse(protocol.CodeUnauthenticated, "the header should be Authorization: Bearer TOKEN", "no bearer token")
+	}
+	return text, nil
+}
+
+// decode reads the request's body, which may be missing.
+func (call *apiCall) decode(into any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, call.Body, maxAPIBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return refuse(protocol.CodeTooLarge, fmt.Sprintf("the request is larger than %d bytes", maxAPIBody), "body too large")
+	case err != nil:
+		return refuse(protocol.CodeBadMessage, "the request was cut off", "body cut off")
+	case len(body) == 0:
+		return nil
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return refuse(protocol.CodeBadMessage, "the request is not the JSON object that this needs", "body is not the JSON wanted")
+	}
+	return nil
+}
+
+func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	w.Header().Set("Cache-Control", "public, max-age=60")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Write(s.cfg.Tokens.JWKS())
+}
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(value) // fails if the client has gone
+}
+
+// httpStatus is that of an answer that carries an error of that code.
+func httpStatus(c protocol.Code) int {
+	switch c {
+	case protocol.CodeBadMessage:
+		return http.StatusBadRequest
+	case protocol.CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case protocol.CodeUnauthenticated, protocol.CodeBadCredentials, protocol.CodeTokenExpired, protocol.CodeTokenReplayed:
+		return http.StatusUnauthorized
+	case protocol.CodeForbidden:
+		return http.StatusForbidden
+	case protocol.CodeAlreadyLoggedIn:
+		return http.StatusConflict
+	case protocol.CodeRateLimited:
+		return http.StatusTooManyRequests
+	case protocol.CodeBusy:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}

@@ -1,0 +1,68 @@
+package signal
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sigctl/sigctl/pkg/audit"
+)
+
+// SessionInfo describes a user who is logged in.
+type SessionInfo struct {
+	User        string     `json:"user"`
+	Room        string     `json:"room"`
+	Session     string     `json:"session"`
+	Address     netip.Addr `json:"address"` // as proxies tell it
+	Method      string     `json:"method"`  // how the user logged in
+	Since       time.Time  `json:"since"`
+	Expires     time.Time  `json:"expires,omitzero"` // zero: never
+	Permissions []string   `json:"permissions"`
+}
+
+// RoomInfo describes a room that somebody is in.
+type RoomInfo struct {
+	Room    string `json:"room"`
+	Members int    `json:"members"`
+	Max     int    `json:"max,omitempty"` // 0: no limit
+	ICE     string `json:"ice,omitempty"` // "relay": its calls are relayed
+}
+
+// List returns every session, by user name.
+func (s *Server) List() []SessionInfo {
+	var list []SessionInfo
+	for _, session := range s.hub.list() {
+		list = append(list, session.info())
+	}
+	slices.SortFunc(list, func(a, b SessionInfo) int { return cmp.Compare(a.User, b.User) })
+	return list
+}
+
+func (s *session) info() SessionInfo {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return SessionInfo{
+		User: s.name, Room: s.room.name, Session: s.conn.id, Address: s.conn.client, Method: s.method,
+		Since: s.since.UTC(), Expires: s.expires.UTC(), Permissions: s.permissions,
+	}
+}
+
+// Rooms returns every room that somebody is in, by name.
+func (s *Server) Rooms() []RoomInfo {
+	p := s.cfg.Policy()
+	var list []RoomInfo
+	for name, members := range s.hub.roomSizes() {
+		rules := p.Room(name)
+		list = append(list, RoomInfo{name, members, rules.MaxMembers, rules.ICETransportPolicy})
+	}
+	slices.SortFunc(list, func(a, b RoomInfo) int { return cmp.Compare(a.Room, b.Room) })
+	return list
+}
+
+// Kick ends the session of that user, if there is one, with protocol.CloseKicked.
+// What was issued to the user stays good: that is for the store to revoke, before.
+func (s *Server) Kick(name, why string) bool {
+	s.record(audit.Event{Kind: audit.Kick, User: name, Actor: "admin", Why: why})
+	return s.hub.kick(name, why)
+}

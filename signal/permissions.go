@@ -1,0 +1,34 @@
+package signal
+
+import (
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
+
+// mayDescribe refuses an offer or answer whose media or data channels are more
+// than the session may send or receive.
+func (s *session) mayDescribe(m protocol.FromClient) error {
+	var d protocol.Description
+	switch m := m.(type) {
+	case protocol.Offer:
+		d = m.Offer
+	case protocol.Answer:
+		d = m.Answer
+	default:
+		return nil
+	}
+	name, call := m.(protocol.Forwarded).Party()
+	lacks, err := d.Exceeds(s.permissions)
+	if err != nil {
+		return protocol.Error{
+			Code: protocol.CodeForbidden, Name: name, Call: call,
+			Message: d.Type + ".sdp cannot be checked: " + err.Error(),
+		}
+	}
+	if lacks != "" {
+		return protocol.Error{
+			Code: protocol.CodeForbidden, Name: name, Call: call,
+			Message: "the " + d.Type + " needs the permission " + lacks + ", which you do not have in room " + s.room.name,
+		}
+	}
+	return nil
+}
