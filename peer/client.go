@@ -22,7 +22,7 @@ type Client struct {
 	room    string
 	log     *slog.Logger
 	socket  *socket
-	tokens  *tokens
+	tokens  tokens
 	cert    webrtc.Certificate // of all its calls
 	network *network
 	ice     iceList
@@ -60,7 +60,7 @@ func Dial(ctx context.Context, url string, config *Config) (*Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	source := &tokens{cfg: &cfg, target: target}
+	source := tokens{cfg: &cfg, target: target}
 	credentials, err := source.credentials(ctx)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func newCertificate() (webrtc.Certificate, error) {
 	return *cert, nil
 }
 
-func newClient(cfg Config, s *socket, source *tokens, cert webrtc.Certificate, reply protocol.LoginReply) *Client {
+func newClient(cfg Config, s *socket, source tokens, cert webrtc.Certificate, reply protocol.LoginReply) *Client {
 	cfg.User = reply.Name
 	c := &Client{
 		cfg:     cfg,
@@ -102,6 +102,7 @@ func newClient(cfg Config, s *socket, source *tokens, cert webrtc.Certificate, r
 		network: &network{base: cfg.Net, loopback: cfg.Loopback, granted: grantedBuffers{log: cfg.Logger}},
 		calls:   newCallTable(),
 	}
+	c.tokens.cfg = &c.cfg // one copy is kept
 	c.granted(reply)
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	c.reader.Go(c.readLoop)

@@ -199,7 +199,7 @@ func TestRenewalTriesUntilTheEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &Client{log: slog.New(slog.DiscardHandler), tokens: &tokens{cfg: &cfg, target: target}, ctx: t.Context()}
+		c := &Client{log: slog.New(slog.DiscardHandler), tokens: tokens{cfg: &cfg, target: target}, ctx: t.Context()}
 		start := time.Now()
 		c.expiring(100)
 		c.reader.Wait()
