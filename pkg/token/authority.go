@@ -114,7 +114,7 @@ func (a *Authority) Issue(c Claims, ttl time.Duration) (text string, issued Clai
 	c.Key = key.ID
 	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, newPayload(c, a.issuer))
 	t.Header["typ"], t.Header["kid"] = string(c.Kind), key.ID
-	text, err = t.SignedString(*key.private)
+	text, err = t.SignedString(key.private())
 	return text, c, err
 }
 

@@ -48,7 +48,7 @@ type Key struct {
 	Created time.Time `json:"created"`
 	Retired time.Time `json:"retired,omitzero"` // zero: it signs
 
-	private *ed25519.PrivateKey // a pointer, because fmt prints of it the address alone
+	private func() ed25519.PrivateKey // nil for no key; a function, because fmt prints what pointers point to, too
 }
 
 // Expires is when a retired key does not verify any more, zero for one that signs.
@@ -62,7 +62,7 @@ func (k Key) Expires() time.Time {
 // alive reports whether tokens of k are good.
 func (k Key) alive(now time.Time) bool { return k.Retired.IsZero() || now.Before(k.Expires()) }
 
-func (k Key) public() ed25519.PublicKey { return k.private.Public().(ed25519.PublicKey) }
+func (k Key) public() ed25519.PublicKey { return k.private().Public().(ed25519.PublicKey) }
 
 func newKey(now time.Time) Key {
 	_, private, _ := ed25519.GenerateKey(nil) // never fails: crypto/rand ends the program instead
@@ -75,7 +75,7 @@ func keyOf(private ed25519.PrivateKey, created time.Time) Key {
 	return Key{
 		ID:      base64.RawURLEncoding.EncodeToString(thumbprint),
 		Created: created.UTC().Truncate(time.Second),
-		private: &private,
+		private: func() ed25519.PrivateKey { return private },
 	}
 }
 
@@ -150,7 +150,7 @@ func (s KeySet) EncodePrivate() ([]byte, error) {
 	}
 	var stored storedKeys
 	for _, k := range s {
-		stored.Keys = append(stored.Keys, storedKey{jwkOf(k, *k.private), k.Created, k.Retired})
+		stored.Keys = append(stored.Keys, storedKey{jwkOf(k, k.private()), k.Created, k.Retired})
 	}
 	return json.MarshalIndent(stored, "", "  ")
 }

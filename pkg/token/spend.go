@@ -26,7 +26,7 @@ type Spender interface {
 // ErrBusy means that a MemorySpender is full. Try again later.
 var ErrBusy = errors.New("too many tokens were used in the last minutes")
 
-// maxSpent is some 100 MB, and a thousand logins a second with tokens of a
+// maxSpent is some 120 MB, and a thousand logins a second with tokens of a
 // quarter of an hour.
 const maxSpent = 1 << 20
 
@@ -111,8 +111,8 @@ func (a *Authority) Spend(ctx context.Context, c Claims) error {
 	return spendFault(a.spent.Spend(ctx, c.ID, c.Expires.Add(2*Leeway)))
 }
 
-// Unspent returns nil if Spend would accept c now, which it does not do. Its
-// errors are those of Spend.
+// Unspent is for who asks whether a token would open a session: ErrReplayed if
+// it was used, or an error of the Spender.
 func (a *Authority) Unspent(ctx context.Context, c Claims) error {
 	used, err := a.spent.Spent(ctx, c.ID)
 	if err == nil && used {

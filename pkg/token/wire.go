@@ -36,6 +36,9 @@ func readHeader(text string) (header, error) {
 	if strings.Count(text, ".") != 2 {
 		return header{}, malformed(errors.New("a token has three parts with dots between them"))
 	}
+	if strings.ContainsAny(text, "\r\n") { // which encoding/base64 skips
+		return header{}, malformed(errors.New("it has line breaks"))
+	}
 	segment, _, _ := strings.Cut(text, ".")
 	var h header
 	if err := decodeSegment(segment, &h); err != nil {
