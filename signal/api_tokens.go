@@ -27,6 +27,10 @@ func (s *Server) apiLogin(ctx context.Context, call *apiCall) (any, error) {
 		return nil, err
 	}
 	call.event.Source = id.method
+	call.event.User = id.user
+	if err := s.record(call.event); err != nil {
+		return nil, err
+	}
 	text, c, err := s.issue(ctx, call, token.Claims{Kind: token.Access, User: id.user}, notAfter(token.MaxLifetime, id.expires))
 	if err != nil {
 		return nil, err

@@ -98,21 +98,15 @@ func (h *hub) release(s *session) {
 
 // isElsewhere reports whether that user is in another room than r.
 func (h *hub) isElsewhere(name string, r *room) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s := h.sessions[name]
+	s := h.find(name)
 	return s != nil && s.room != r
 }
 
-// kick ends the session of that name, if there is one.
-func (h *hub) kick(name, why string) bool {
+// find returns the session of that name, or nil.
+func (h *hub) find(name string) *session {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := h.sessions[name]
-	if s != nil {
-		s.conn.shutdown(protocol.CloseKicked, why)
-	}
-	return s != nil
+	return h.sessions[name]
 }
 
 // list returns every session at this moment.

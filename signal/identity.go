@@ -53,15 +53,15 @@ func refuse(code protocol.Code, text, why string) *refusal {
 // byPassword lets nobody guess: neither here nor at the HTTP API nor at both.
 func (s *Server) byPassword(ctx context.Context, from netip.Addr, name, password string) (identity, error) {
 	attempt, err := s.cfg.Throttle.Begin(ctx, name, from)
-	if err != nil {
-		var wait limit.Wait
-		if !errors.As(err, &wait) {
-			return identity{}, err
-		}
-		r := refuse(protocol.CodeRateLimited, "too many failed logins, try again later", "too many failed logins")
-		r.told.RetryAfter = wholeSeconds(wait.After)
+	if wait, ok := errors.AsType[limit.Wait](err); ok {
+		r := refuse(protocol.CodeRateLimited, wait.Error(), "too many failed logins")
+		r.told.RetryAfter = wait.Seconds()
 		return identity{}, r
 	}
+	if err != nil {
+		return identity{}, err
+	}
+	defer attempt.Undecided()
 	switch err = s.cfg.Users.Authenticate(ctx, name, password); {
 	case err == nil:
 		attempt.Succeeded()
@@ -70,12 +70,10 @@ func (s *Server) byPassword(ctx context.Context, from netip.Addr, name, password
 		attempt.Failed()
 		return identity{}, refuse(protocol.CodeBadCredentials, "wrong user name or password", "wrong user name or password")
 	case errors.Is(err, user.ErrBusy):
-		attempt.Undecided()
 		r := refuse(protocol.CodeBusy, "the server is busy, try again in a moment", "too many logins at once")
 		r.told.RetryAfter = 1
 		return identity{}, r
 	}
-	attempt.Undecided()
 	return identity{}, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/audit"
+	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
 // SessionInfo describes a user who is logged in.
@@ -63,6 +64,11 @@ func (s *Server) Rooms() []RoomInfo {
 // Kick ends the session of that user, if there is one, with protocol.CloseKicked.
 // What was issued to the user stays good: that is for the store to revoke, before.
 func (s *Server) Kick(name, why string) bool {
-	s.record(audit.Event{Kind: audit.Kick, User: name, Actor: "admin", Why: why})
-	return s.hub.kick(name, why)
+	session := s.hub.find(name)
+	if session == nil {
+		return false
+	}
+	s.record(session.event(audit.Event{Kind: audit.Kick, Actor: "admin", Why: why})) // logged, if it fails: the session ends in any case
+	session.conn.shutdown(protocol.CloseKicked, why)
+	return true
 }
