@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -52,12 +53,14 @@ func (b *bundle) issuedWithin(c *x509.Certificate) bool {
 	if isSelfSigned(c) {
 		return false
 	}
-	for _, other := range b.all {
-		if !other.Equal(c) && c.CheckSignatureFrom(other) == nil {
-			return true
-		}
-	}
-	return false
+	return issuedByAny(b.all, c)
+}
+
+// issuedByAny reports whether one of cas, other than c itself, issued c.
+func issuedByAny(cas []*x509.Certificate, c *x509.Certificate) bool {
+	return slices.ContainsFunc(cas, func(ca *x509.Certificate) bool {
+		return bytes.Equal(c.RawIssuer, ca.RawSubject) && !ca.Equal(c) && c.CheckSignatureFrom(ca) == nil
+	})
 }
 
 // isSelfSigned goes by names and key ids: a root's own signature is never checked.
@@ -81,17 +84,32 @@ func (b *bundle) verify(sent []*x509.Certificate, now time.Time) ([][]*x509.Cert
 	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 { // RFC 8446, section 4.4.2.2
 		return nil, errors.New("not for client authentication: its key usage has no digital signature")
 	}
-	between := b.between.Clone()
-	for _, c := range sent[1:] {
-		between.AddCert(c)
-	}
 	chains, err := leaf.Verify(x509.VerifyOptions{
-		Roots: b.roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Roots: b.roots, Intermediates: b.betweenWith(sent[1:]), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
 		return nil, b.explain(err, leaf, now)
 	}
 	return chains, nil
+}
+
+// betweenWith returns what may be between a client and a root: CAs of the bundle, and those of sent that lead to it.
+// Verify would try the others in every order, which costs 100 signature checks for a handful of CAs of one name that sign
+// each other, and whoever connects can send such. Here each of theirs is checked against a CA of the bundle, at most.
+func (b *bundle) betweenWith(sent []*x509.Certificate) *x509.CertPool {
+	pool, known := b.between.Clone(), b.all
+	for found := true; found; {
+		found = false
+		sent = slices.DeleteFunc(slices.Clone(sent), func(c *x509.Certificate) bool {
+			if !issuedByAny(known, c) {
+				return false
+			}
+			pool.AddCert(c)
+			known, found = append(known[:len(known):len(known)], c), true
+			return true
+		})
+	}
+	return pool
 }
 
 // explain turns an error of Verify into the reason of a refusal: a few fixed words, a colon, details.

@@ -1,7 +1,9 @@
 package certs
 
 import (
+	"crypto/ecdsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,6 +32,11 @@ func TestBundles(t *testing.T) {
 	ca, other := newTestCA(t), newTestCA(t)
 	issued := mustIssue(t)(ca.Client("alice@example.com"))
 	root, second := ca.root, ca.intermediate
+	key := rootKey(t, ca)
+	renewed, err := signCA(root.Subject.CommonName, time.Now().Add(day), nil, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name   string
 		bundle []*x509.Certificate
@@ -45,6 +52,7 @@ func TestBundles(t *testing.T) {
 		{"CA alone, leaf and CA sent", []*x509.Certificate{second}, true, second},
 		{"two roots", []*x509.Certificate{other.root, root}, true, root},
 		{"two roots and a CA each", []*x509.Certificate{other.intermediate, second, other.root, root}, false, root},
+		{"a root and what will follow it", []*x509.Certificate{renewed, root}, true, root},
 		{"another root", []*x509.Certificate{other.root}, true, nil},
 		{"another root and its CA", []*x509.Certificate{other.root, other.intermediate}, true, nil},
 		{"another root, and CA alone", []*x509.Certificate{other.root, second}, false, second},
@@ -103,6 +111,60 @@ func TestOpenClientsFaults(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A client may send the CAs between its own and the bundle's in any order. Those that lead elsewhere are not tried.
+func TestSentCAs(t *testing.T) {
+	chain := chainOf(t, "root", "second", "third", "leaf")
+	root, second, third, leaf := chain[0], chain[1], chain[2], chain[3]
+	b, _, err := readBundle(write(t, t.TempDir(), "bundle.pem", encodeCertificates(root)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := chainOf(t, "root", "second", "third", "leaf")
+	for _, sent := range [][]*x509.Certificate{
+		{leaf, third, second}, {leaf, second, third}, {leaf, root, second, third}, {leaf, third, leaf, third, second},
+		slices.Concat([]*x509.Certificate{leaf, third, second}, elsewhere),
+	} {
+		if _, err := b.verify(sent, time.Now()); err != nil {
+			t.Errorf("send %d certificates: %v", len(sent), err)
+		}
+	}
+	if _, err := b.verify([]*x509.Certificate{leaf, third}, time.Now()); err == nil {
+		t.Errorf("send no second: got no error")
+	}
+	if pool := b.betweenWith(elsewhere); !pool.Equal(b.between) {
+		t.Errorf("CAs of the same names that lead elsewhere are tried")
+	}
+}
+
+// chainOf makes certificates of which each issued the next. All but the last are CAs.
+func chainOf(t *testing.T, names ...string) []*x509.Certificate {
+	t.Helper()
+	var chain []*x509.Certificate
+	var by *ecdsa.PrivateKey
+	for i, name := range names {
+		template := &x509.Certificate{
+			Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			BasicConstraintsValid: true, IsCA: i < len(names)-1,
+		}
+		key, err := newKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		parent := template
+		if i > 0 {
+			parent = chain[i-1]
+		} else {
+			by = key
+		}
+		c, err := sign(template, parent, &key.PublicKey, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain, by = append(chain, c), key
+	}
+	return chain
 }
 
 // crossSigned is the roots of two CAs, each as the other signed it.

@@ -18,7 +18,7 @@ func TestClientsRefuse(t *testing.T) {
 	issue := mustIssue(t)
 	uri := &url.URL{Scheme: "spiffe", Host: "example.com", Path: "/alice"}
 	crowd := issue(g.ca.Client("alice@example.com"))
-	crowd.Chain = append(crowd.Chain, slices.Repeat(encodeCertificates(g.ca.intermediate), 9)...)
+	crowd.Chain = append(crowd.Chain, slices.Repeat(encodeCertificates(g.ca.intermediate), maxSent-1)...)
 	caKey, err := encodeKey(g.ca.key)
 	if err != nil {
 		t.Fatal(err)
@@ -186,14 +186,15 @@ func TestIdentifyLater(t *testing.T) {
 	if got.server != nil {
 		t.Fatal(got.server)
 	}
+	early := got.state
+	early.HandshakeComplete = false
+	if _, ok, err := g.Identify(&early); ok || err == nil {
+		t.Errorf("identify before the client has proved that it has the key: got %v, %v", ok, err)
+	}
 	g.revoke(alice)
 	g.clock.advance(time.Second)
 	if _, ok, err := g.Identify(&got.state); ok || err == nil || !strings.Contains(err.Error(), "revoked: ") {
 		t.Errorf("identify a revoked certificate: got %v, %v", ok, err)
-	}
-	got.state.HandshakeComplete = false
-	if _, ok, err := g.Identify(&got.state); ok || err == nil {
-		t.Errorf("identify before the client has proved that it has the key: got %v, %v", ok, err)
 	}
 	if _, ok, err := g.Identify(nil); ok || err != nil {
 		t.Errorf("identify without TLS: got %v, %v", ok, err)

@@ -41,14 +41,17 @@ func (ca *CA) asRoot(t *testing.T) *CA {
 	return &CA{root: ca.root, intermediate: ca.root, key: rootKey(t, ca), now: ca.now}
 }
 
-// namesake is another CA with the names and the key ids of ca.
-func (ca *CA) namesake(t *testing.T) *CA {
+// namesake is another CA below ca's root, with the name of its intermediate; with keyID, with the same key id too.
+func (ca *CA) namesake(t *testing.T, keyID bool) *CA {
 	t.Helper()
 	key, err := newKey()
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := *ca.intermediate
+	if !keyID {
+		template.SubjectKeyId = nil // it gets its own
+	}
 	c, err := sign(&template, ca.root, &key.PublicKey, rootKey(t, ca))
 	if err != nil {
 		t.Fatal(err)
@@ -108,19 +111,54 @@ func TestCRL(t *testing.T) {
 func TestCRLOfNamesake(t *testing.T) {
 	ca := newTestCA(t)
 	dir := t.TempDir()
-	forged := write(t, dir, "crl.pem", crlOf(t, ca.namesake(t), time.Now().Add(-time.Hour), 1))
+	forged := write(t, dir, "crl.pem", crlOf(t, ca.namesake(t, true), time.Now().Add(-time.Hour), 1))
 	bundle := write(t, dir, "clients.pem", ca.BundlePEM())
 	if _, err := OpenClients(&ClientOptions{CA: bundle, CRL: forged}); err == nil || !strings.Contains(err.Error(), "does not have that CA's signature") {
 		t.Errorf("open with a forged list: got %v", err)
 	}
-	root := write(t, dir, "root.pem", ca.RootPEM())
-	clients, err := OpenClients(&ClientOptions{CA: root, CRL: forged})
+	o := &ClientOptions{CA: write(t, dir, "root.pem", ca.RootPEM()), CRL: forged}
+	alice := mustIssue(t)(ca.Client("alice@example.com"))
+	wantNoList := func(clients *Clients, issued Issued) {
+		t.Helper()
+		if _, err := clients.check(sentBy(t, issued, true)); err == nil || !strings.HasPrefix(err.Error(), "no revocation list: ") {
+			t.Errorf("a client that sends its CA: got %v, want no revocation list", err)
+		}
+	}
+	clients, err := OpenClients(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	wantNoList(clients, alice)
+
+	// Nor does the CA's own list count for its namesake, once it has for itself.
+	write(t, dir, "crl.pem", crlOf(t, ca, time.Now().Add(-time.Hour), 1))
+	if clients, err = OpenClients(o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clients.check(sentBy(t, alice, true)); err != nil {
+		t.Error(err)
+	}
+	wantNoList(clients, mustIssue(t)(ca.namesake(t, true).Client("alice@example.com")))
+}
+
+// A CA that has got a new key, under its old name, has a list for each.
+func TestCRLsOfTwoKeys(t *testing.T) {
+	ca, dir := newTestCA(t), t.TempDir()
+	next, begin := ca.namesake(t, false), time.Now().Add(-time.Hour)
 	alice := mustIssue(t)(ca.Client("alice@example.com"))
-	if _, err := clients.check(sentBy(t, alice, true)); err == nil || !strings.HasPrefix(err.Error(), "no revocation list: ") {
-		t.Errorf("a client that sends its CA: got %v, want no revocation list", err)
+	bob := mustIssue(t)(next.Client("bob@example.com"))
+	clients, err := OpenClients(&ClientOptions{
+		CA:  write(t, dir, "clients.pem", encodeCertificates(ca.root, ca.intermediate, next.intermediate)),
+		CRL: write(t, dir, "crl.pem", slices.Concat(crlOf(t, ca, begin, 1), crlOf(t, next, begin, 1, pairOf(t, bob).Leaf))),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clients.check(sentBy(t, alice, false)); err != nil {
+		t.Errorf("alice: %v", err)
+	}
+	if _, err := clients.check(sentBy(t, bob, false)); err == nil || !strings.HasPrefix(err.Error(), "revoked: ") {
+		t.Errorf("bob: got %v, want revoked", err)
 	}
 }
 
@@ -177,7 +215,7 @@ func TestCRLIsFollowed(t *testing.T) {
 	}
 	want("")
 	good := crlOf(t, g.ca, g.clock.now().Add(-time.Hour), 2, alice[0])
-	for _, broken := range [][]byte{nil, good[:len(good)/2], crlOf(t, g.ca.namesake(t), g.clock.now(), 3)} {
+	for _, broken := range [][]byte{nil, good[:len(good)/2], crlOf(t, g.ca.namesake(t, true), g.clock.now(), 3)} {
 		write(t, g.dir, "crl.pem", broken)
 		want("")
 		want("")
