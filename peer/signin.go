@@ -22,10 +22,7 @@ func (t *tokens) credentials(ctx context.Context) (protocol.Login, error) {
 	if t.cfg.Token == nil && errors.Is(err, errNoAPI) {
 		m.Password, err = t.cfg.Password, nil
 	}
-	if err != nil {
-		return m, fmt.Errorf("sign in: %w", err)
-	}
-	return m, nil
+	return m, err
 }
 
 // login waits for the server's hello, signs in and returns the server's answer.
