@@ -107,6 +107,15 @@ func TestRotate(t *testing.T) {
 	tl.wantUsers(".2", "c")
 }
 
+// TestRotateLongLine: a line that is longer than a file may be has one of its own.
+func TestRotateLongLine(t *testing.T) {
+	tl := openLog(t, &Options{MaxSize: 1})
+	tl.record("a", "b")
+	tl.wantUsers("", "b")
+	tl.wantUsers(".1", "a")
+	tl.wantUsers(".2")
+}
+
 // TestRotateAfterCrash: whatever a crash left of a rotation, nothing is lost that MaxFiles keeps.
 func TestRotateAfterCrash(t *testing.T) {
 	one := func(user string) string {

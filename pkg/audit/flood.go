@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -69,12 +68,8 @@ func (l *Log) flushLocked() error {
 	for key, e := range l.floods {
 		if e.Repeated > 0 {
 			e.Time = time.Now()
-			line, err := encode(*e)
-			if err == nil {
-				err = l.sink.writeLine(line)
-			}
-			if err != nil {
-				return fmt.Errorf("record repeated audit events: %w", err)
+			if err := l.writeLocked(*e); err != nil {
+				return err
 			}
 		}
 		delete(l.floods, key)

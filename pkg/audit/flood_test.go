@@ -144,6 +144,18 @@ func TestFloodFails(t *testing.T) {
 			t.Errorf("Close: %v, want %v", err, errFull)
 		}
 	})
+	// Nor are those written again that could be.
+	underFlood(t, func(fl *floodedLog) {
+		fl.refuse(2, Refused, "192.0.2.1")
+		fl.refuse(2, Refused, "192.0.2.2")
+		fl.w.take()
+		line, _ := encode(Event{Kind: Refused, Code: protocol.CodeRateLimited, Address: netip.MustParseAddr("192.0.2.1"), Repeated: 1})
+		fl.w.setRoom(len(line)) // for one of them
+		time.Sleep(time.Minute)
+		fl.w.setRoom(1 << 30)
+		time.Sleep(time.Minute)
+		fl.want("refused 192.0.2.1  1", "refused 192.0.2.2  1")
+	})
 	// A first one that could not be written is no reason to count the next.
 	underFlood(t, func(fl *floodedLog) {
 		fl.w.setRoom(0)

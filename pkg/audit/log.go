@@ -44,10 +44,6 @@ func (l *Log) Record(e Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	line, err := encode(e)
-	if err != nil {
-		return fmt.Errorf("encode audit event: %w", err)
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.isClosed {
@@ -58,11 +54,22 @@ func (l *Log) Record(e Event) error {
 		first.Repeated++
 		return nil
 	}
-	if err := l.sink.writeLine(line); err != nil {
-		return fmt.Errorf("record audit event: %w", err)
+	if err := l.writeLocked(e); err != nil {
+		return err
 	}
 	if isFlood {
 		l.beginLocked(key, e)
+	}
+	return nil
+}
+
+func (l *Log) writeLocked(e Event) error {
+	line, err := encode(e)
+	if err == nil {
+		err = l.sink.writeLine(line)
+	}
+	if err != nil {
+		return fmt.Errorf("record audit event: %w", err)
 	}
 	return nil
 }

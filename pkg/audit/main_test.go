@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -66,21 +67,16 @@ func (tl *testLog) record(users ...string) {
 func (tl *testLog) wantUsers(suffix string, want ...string) {
 	tl.Helper()
 	text, err := os.ReadFile(tl.path + suffix)
-	if err != nil && (want != nil || !os.IsNotExist(err)) {
+	if want == nil && err == nil {
+		tl.Errorf("%s is there, want no such file", filepath.Base(tl.path)+suffix)
+	} else if want != nil && err != nil {
 		tl.Error(err)
 	}
 	var got []string
 	for _, e := range events(tl.T, text) {
 		got = append(got, e.User)
 	}
-	if len(got) != len(want) {
+	if !slices.Equal(got, want) {
 		tl.Errorf("%s: got %q, want %q", filepath.Base(tl.path)+suffix, got, want)
-		return
-	}
-	for i := range got {
-		if got[i] != want[i] {
-			tl.Errorf("%s: got %q, want %q", filepath.Base(tl.path)+suffix, got, want)
-			return
-		}
 	}
 }

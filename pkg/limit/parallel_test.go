@@ -181,6 +181,19 @@ func TestThrottleCanceled(t *testing.T) {
 	})
 }
 
+// TestGateSuccessor: who was called by a gate and comes late leaves the one that took its place alone.
+func TestGateSuccessor(t *testing.T) {
+	alice, users := subject{user: "alice"}, newTable(ThrottleOptions{}.withDefaults())
+	first := users.enter(alice)
+	first.queue()
+	first.leave()
+	second := users.enter(alice)
+	first.callNext()
+	if got := users.gates[alice]; got != second {
+		t.Errorf("the gate is %p, want %p", got, second)
+	}
+}
+
 // TestThrottleAnything: whatever happens in whatever order, nobody waits for ever and nothing is left under way.
 func TestThrottleAnything(t *testing.T) {
 	for seed := range uint64(50) {
