@@ -121,7 +121,8 @@ func (a *Authority) Issue(c Claims, ttl time.Duration) (text string, issued Clai
 // A jti is the time in nanoseconds and 64 random bits. iat would not do to tell
 // the tokens from before a start from those after it: it has whole seconds, so
 // of the second of the start it would let in a token that was used before, or
-// keep out one that was issued after.
+// keep out one that was issued after. What remains is a clock that is set back
+// while the server is down: tokens of the time that it repeats are good again.
 const idLen = 16
 
 func newID(now time.Time) string {

@@ -58,6 +58,10 @@ func TestIssueFillsIn(t *testing.T) {
 	if first.ID == access.ID || second.ID == first.ID || first.ID == "" {
 		t.Errorf("ids are %q, %q, %q, want three that differ", access.ID, first.ID, second.ID)
 	}
+	c.Session = "onrtac:6b1/=" // as outside issuers name them
+	if text, named := issue(t, a, c, time.Minute); wantVerify(t, a, text, Access, nil).Session != c.Session {
+		t.Errorf("session is %q, want %q", named.Session, c.Session)
+	}
 	start := testNow.Truncate(time.Second)
 	if want := start.Add(90 * time.Second); !first.Issued.Equal(start) || !first.Expires.Equal(want) || first.Key != testKey(1).ID {
 		t.Errorf("issued %v to %v by %s, want %v to %v by %s", first.Issued, first.Expires, first.Key, start, want, testKey(1).ID)

@@ -34,7 +34,9 @@ const maxSpent = 1 << 20
 // what happened since this call. It remembers a million tokens; when that many
 // have not expired, Spend returns ErrBusy rather than forget one.
 func NewMemorySpender() Spender {
-	return &memorySpender{since: time.Now(), max: maxSpent, now: time.Now, ids: map[string]struct{}{}}
+	// Without its monotonic reading: tokens have none, and a clock that is set
+	// back must not come between the two.
+	return &memorySpender{since: time.Now().Round(0), max: maxSpent, now: time.Now, ids: map[string]struct{}{}}
 }
 
 type memorySpender struct {

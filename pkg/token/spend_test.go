@@ -118,6 +118,9 @@ func TestClockSetBack(t *testing.T) {
 	text, _ := issue(t, a, alice(Room), time.Minute)
 	wantUse(t, a, text, nil)
 	wantUse(t, a, text, ErrReplayed)
+	if since := NewMemorySpender().Since(); since != since.Round(0) {
+		t.Errorf("since %v has a monotonic reading: the clock that is set back would not be seen", since)
+	}
 }
 
 // TestMemorySpenderForgets: what has expired, and nothing else.

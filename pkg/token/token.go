@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
@@ -33,6 +34,8 @@ const (
 	// Leeway is by how much the clocks of two servers may differ: a token is
 	// accepted this long before it begins and after it ends.
 	Leeway = 30 * time.Second
+	// MaxSession is the longest name of a sign-in, in bytes.
+	MaxSession = 256
 )
 
 // Kind is what a token is good for. It is the header's typ (RFC 8725, section
@@ -57,7 +60,7 @@ type Claims struct {
 	Kind        Kind
 	ID          string    // jti; made by Issue
 	User        string    // sub; see protocol.ValidName
-	Session     string    // sid: the sign-in that this descends from; a name, or empty in Issue, which then makes one
+	Session     string    // sid: the sign-in that this descends from, MaxSession printable ASCII characters; if empty, Issue makes one
 	Room        string    // Room tokens only
 	Permissions []string  // perms, of Room tokens only: one or more of protocol.PermJoin and so on
 	Issued      time.Time // iat and nbf, whole seconds; set by Issue
@@ -78,8 +81,8 @@ func (c Claims) check() error {
 		return fmt.Errorf("kind %.20q: it must be %q or %q", c.Kind, Access, Room)
 	case !protocol.ValidName(c.User):
 		return badName("sub", c.User)
-	case !protocol.ValidName(c.Session):
-		return badName("sid", c.Session)
+	case c.Session == "" || len(c.Session) > MaxSession || strings.ContainsFunc(c.Session, notPrintable):
+		return fmt.Errorf("sid %.80q: it takes 1 to %d printable ASCII characters", c.Session, MaxSession)
 	case c.Kind == Access && (c.Room != "" || len(c.Permissions) > 0):
 		return errors.New("an access token has no room and no perms")
 	case c.Kind == Room && !protocol.ValidName(c.Room):
@@ -89,6 +92,9 @@ func (c Claims) check() error {
 	}
 	return nil
 }
+
+// notPrintable is wider than a name's rule: outside issuers name sign-ins, too.
+func notPrintable(r rune) bool { return r <= ' ' || r > '~' }
 
 func checkPermissions(perms []string) error {
 	if len(perms) == 0 {

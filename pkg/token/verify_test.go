@@ -164,7 +164,9 @@ func payloadAttacks(t testing.TB) []attack {
 	for _, name := range []string{"", "a b", "a/b", "al\u0456ce", "alice\\u0000", strings.Repeat("x", protocol.MaxNameLen+1)} {
 		add(ErrMalformed, "sub "+name, good.inPayload(`"alice"`, `"`+name+`"`))
 		add(ErrMalformed, "room "+name, good.inPayload(`"lobby"`, `"`+name+`"`))
-		add(ErrMalformed, "sid "+name, good.inPayload(`"sign-in"`, `"`+name+`"`))
+	}
+	for _, sid := range []string{"", "a b", "a\\n", "\u0456", "\u007f", strings.Repeat("x", MaxSession+1)} {
+		add(ErrMalformed, "sid "+sid, good.inPayload(`"sign-in"`, `"`+sid+`"`))
 	}
 	for _, perms := range []string{`[]`, `["admin"]`, `["join","admin"]`, `["join","join"]`, `["JOIN"]`, `[""]`, `"join"`, `[1]`, `[["join"]]`} {
 		add(ErrMalformed, "perms "+perms, good.inPayload(`["join","data"]`, perms))

@@ -7,6 +7,7 @@ import (
 	"time"
 )
 
+// lookEvery and lookTimeout together are less than the Leeway of keepRetired.
 const (
 	lookEvery   = 10 * time.Second // keys in use are not older
 	lookAgain   = 2 * time.Second  // the same, where a kid is unknown: anybody can send such
