@@ -120,7 +120,7 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 // this machine can.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if from := via[0].URL; req.URL.Host != from.Host || req.URL.Scheme != from.Scheme {
-		return fmt.Errorf("redirect to another host, %.80q, is not followed", req.URL.Host)
+		return fmt.Errorf("redirect to %s://%.80s is not followed: it is not %s://%s", req.URL.Scheme, req.URL.Host, from.Scheme, from.Host)
 	}
 	if len(via) > maxRedirects {
 		return fmt.Errorf("more than %d redirects", maxRedirects)

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +150,34 @@ func TestDown(t *testing.T) {
 	d.wantError(d.alice(nil), ErrUnavailable)
 }
 
+// TestOutageLog: an outage is logged when it begins and when it ends.
+func TestOutageLog(t *testing.T) {
+	var log bytes.Buffer
+	d := newDesk(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	ask := func(times int) {
+		for range times {
+			d.Verify(t.Context(), d.alice(nil))
+			d.clock.advance(fetchPause)
+			d.issuer.Rotate()
+		}
+	}
+	ask(3)
+	d.issuer.Down(true)
+	ask(3)
+	d.issuer.Down(false)
+	ask(3)
+	d.Close()
+	var got []string
+	for line := range strings.Lines(log.String()) {
+		_, line, _ = strings.Cut(line, "level=")
+		level, _, _ := strings.Cut(line, " ")
+		got = append(got, level)
+	}
+	if want := []string{"INFO", "WARN", "INFO"}; !slices.Equal(got, want) {
+		t.Errorf("log: got %v, want %v:\n%s", got, want, &log)
+	}
+}
+
 func TestUnavailableText(t *testing.T) {
 	d := newDesk(t, Config{})
 	d.issuer.Down(true)
@@ -170,6 +199,9 @@ func TestMisbehaving(t *testing.T) {
 	huge := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"issuer": %q}`, bytes.Repeat([]byte("x"), maxAnswer))
 	})
+	withoutTLS := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		redirectTo("http://"+r.Host+r.URL.Path).ServeHTTP(w, r)
+	})
 	tests := []struct {
 		name, path string
 		answer     http.Handler
@@ -178,7 +210,8 @@ func TestMisbehaving(t *testing.T) {
 		{"discovery fails", oidctest.DiscoveryPath, status(503), "503 Service Unavailable"},
 		{"discovery is text", oidctest.DiscoveryPath, text("hello"), "decode"},
 		{"discovery is huge", oidctest.DiscoveryPath, huge, "longer than 1048576 bytes"},
-		{"discovery is elsewhere", oidctest.DiscoveryPath, redirectTo(elsewhere.URL + oidctest.DiscoveryPath), "redirect to another host"},
+		{"discovery is elsewhere", oidctest.DiscoveryPath, redirectTo(elsewhere.URL + oidctest.DiscoveryPath), "is not followed"},
+		{"discovery is without TLS", oidctest.DiscoveryPath, withoutTLS, "is not followed"},
 		{"discovery goes round", oidctest.DiscoveryPath, redirectTo(oidctest.DiscoveryPath), "more than 5 redirects"},
 		{"discovery is another's", oidctest.DiscoveryPath, text(`{"issuer":"https://other.example.com","jwks_uri":"` + elsewhere.URL + `/keys"}`), "did not match"},
 		{"discovery is a long other's", oidctest.DiscoveryPath, text(`{"issuer":"` + strings.Repeat("x", 10_000) + `"}`), "did not match"},
@@ -190,7 +223,7 @@ func TestMisbehaving(t *testing.T) {
 		{"keys are missing", oidctest.KeysPath, text("{}"), "not a JWK set"},
 		{"keys are huge", oidctest.KeysPath, huge, "longer than 1048576 bytes"},
 		{"keys are many", oidctest.KeysPath, text(`{"keys":[{}` + strings.Repeat(",{}", maxKeys) + `]}`), "101 keys, at most 100"},
-		{"keys are elsewhere", oidctest.KeysPath, redirectTo(elsewhere.URL + oidctest.KeysPath), "redirect to another host"},
+		{"keys are elsewhere", oidctest.KeysPath, redirectTo(elsewhere.URL + oidctest.KeysPath), "is not followed"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -144,7 +145,7 @@ func TestStale(t *testing.T) {
 // TestClose: who waits is let go, and nobody waits any more.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, set := newSlow(t, time.Hour)
+		issuer, set := newSlow(t, time.Hour)
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if _, err := set.candidates(t.Context(), "k"); !errors.Is(err, context.Canceled) {
@@ -155,8 +156,8 @@ func TestClose(t *testing.T) {
 		set.close()
 		wg.Wait()
 		time.Sleep(time.Minute)
-		if _, err := set.candidates(t.Context(), "k"); err == nil {
-			t.Error("after close: got no error")
+		if _, err := set.candidates(t.Context(), "k"); !errors.Is(err, net.ErrClosed) || issuer.fetches != 1 {
+			t.Errorf("after close: got %v after %d fetches, want %v after 1", err, issuer.fetches, net.ErrClosed)
 		}
 		set.close()
 	})

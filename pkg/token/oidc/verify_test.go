@@ -243,6 +243,16 @@ func TestForged(t *testing.T) {
 	d.wantUser(sign(rsaKey, nil), "alice")
 }
 
+// TestUnknownKeyText: who holds a token of a key that was rotated out learns what to do.
+func TestUnknownKeyText(t *testing.T) {
+	d := newDesk(t, Config{})
+	text := d.alice(nil)
+	d.issuer.Rotate()
+	if _, err := d.Verify(t.Context(), text); err == nil || !strings.Contains(err.Error(), "sign in there again") {
+		t.Errorf("Verify: got %v, want the hint to sign in again", err)
+	}
+}
+
 // TestErrorsTellNothing: what a refused token says is not repeated to who presented it.
 func TestErrorsTellNothing(t *testing.T) {
 	const secret = "Zq7secret"
