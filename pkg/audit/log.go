@@ -41,11 +41,11 @@ func (l *Log) Record(e Event) error {
 	if l == nil {
 		return nil
 	}
-	if e.Time.IsZero() {
-		e.Time = time.Now()
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if e.Time.IsZero() {
+		e.Time = time.Now() // under the lock: lines are in the order of their times
+	}
 	if l.isClosed {
 		return fmt.Errorf("record audit event: %w", os.ErrClosed)
 	}

@@ -196,7 +196,7 @@ func TestGateSuccessor(t *testing.T) {
 
 // TestThrottleAnything: whatever happens in whatever order, nobody waits for ever and nothing is left under way.
 func TestThrottleAnything(t *testing.T) {
-	for seed := range uint64(50) {
+	for seed := range uint64(20) {
 		throttled(t, &ThrottleOptions{Free: 3, Size: 4, Forget: time.Minute}, func(tt *testThrottle) {
 			var wg sync.WaitGroup
 			for worker := range uint64(20) {
