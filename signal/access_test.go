@@ -223,31 +223,35 @@ func (as *accessServer) forger() *forger {
 	if err != nil {
 		as.t.Fatal(err)
 	}
-	kid, seed := findKey(as.t, text)
+	kid := storedKeys(as.t, text)[0].kid
 	now := time.Now()
-	return &forger{as, kid, ed25519.NewKeyFromSeed(seed), jwt.MapClaims{
+	return &forger{as, kid, keyOf(as.t, text, kid), jwt.MapClaims{
 		"iss": "sigctl", "aud": []string{"sigctl/ws"}, "sub": "user1", "room": "team", "perms": []string{"join", "data"},
 		"sid": "S", "iat": now.Unix() + 1, "nbf": now.Unix(), "exp": now.Add(10 * time.Minute).Unix(),
 	}}
 }
 
-// findKey returns the first private key (RFC 8037) of a key store's content.
-func findKey(t *testing.T, text []byte) (kid string, seed []byte) {
+// storedKey is an Ed25519 key as RFC 8037 writes it.
+type storedKey struct{ kid, seed string }
+
+// storedKeys returns the private keys of a key store's content.
+func storedKeys(t *testing.T, text []byte) (keys []storedKey) {
 	t.Helper()
-	var found func(v any)
-	found = func(v any) {
+	var find func(v any)
+	find = func(v any) {
 		switch v := v.(type) {
 		case []any:
 			for _, e := range v {
-				found(e)
+				find(e)
 			}
 		case map[string]any:
-			if d, ok := v["d"].(string); ok && seed == nil {
-				kid, _ = v["kid"].(string)
-				seed, _ = base64.RawURLEncoding.DecodeString(d)
+			if d, ok := v["d"].(string); ok {
+				seed, _ := base64.RawURLEncoding.DecodeString(d)
+				kid, _ := v["kid"].(string)
+				keys = append(keys, storedKey{kid, string(seed)})
 			}
 			for _, e := range v {
-				found(e)
+				find(e)
 			}
 		}
 	}
@@ -255,10 +259,21 @@ func findKey(t *testing.T, text []byte) (kid string, seed []byte) {
 	if err := json.Unmarshal(text, &doc); err != nil {
 		t.Fatal(err)
 	}
-	if found(doc); len(seed) != ed25519.SeedSize || kid == "" {
-		t.Fatalf("no private key in the key store")
+	if find(doc); len(keys) == 0 {
+		t.Fatal("there is no private key in the key store")
 	}
-	return kid, seed
+	return keys
+}
+
+func keyOf(t *testing.T, text []byte, kid string) ed25519.PrivateKey {
+	t.Helper()
+	for _, k := range storedKeys(t, text) {
+		if k.kid == kid {
+			return ed25519.NewKeyFromSeed([]byte(k.seed))
+		}
+	}
+	t.Fatalf("there is no key %s", kid)
+	return nil
 }
 
 // token is the good one with changes; a nil value removes a claim.
@@ -269,7 +284,7 @@ func (f *forger) token(changes jwt.MapClaims) string {
 func (f *forger) sign(method jwt.SigningMethod, key any, header map[string]any, changes jwt.MapClaims) string {
 	f.as.t.Helper()
 	claims := maps.Clone(f.good)
-	claims["jti"] = newSessionID()
+	claims["jti"] = f.as.newID()
 	for name, value := range changes {
 		if claims[name] = value; value == nil {
 			delete(claims, name)
@@ -283,4 +298,14 @@ func (f *forger) sign(method jwt.SigningMethod, key any, header map[string]any, 
 		f.as.t.Fatal(err)
 	}
 	return text
+}
+
+// newID is a jti that no token has.
+func (as *accessServer) newID() string {
+	as.t.Helper()
+	_, c, err := as.tokens.Issue(token.Claims{Kind: token.Room, User: "user1", Room: "team", Permissions: []string{"join"}}, time.Minute)
+	if err != nil {
+		as.t.Fatal(err)
+	}
+	return c.ID
 }

@@ -1,15 +1,20 @@
 // A session: one person, signed in, the others who are here, and the one call.
 
 import { Call } from "./call.js";
+import { checkPermitted } from "./description.js";
 import { validName } from "./names.js";
+import { Outbox } from "./outbox.js";
+import { Renewal } from "./renewal.js";
+import { Roster } from "./roster.js";
 import { Signaling } from "./signaling.js";
-import { endText, errorText } from "./texts.js";
+import { endText, expiredText } from "./texts.js";
+import { Tokens } from "./tokens.js";
 
-const maxPeople = 500;
 const iceMargin = 60; // s for which ICE credentials must still be good
 
 // Session calls
 //   on.people(names, total)  when someone came or left; names is sorted and bounded
+//   on.permitted(chat)       at first, and when that changes: whether chatting is allowed
 //   on.call(call)            when a call begins; incoming ones have call.caller false
 //   on.state, on.receipts, on.path, on.text, on.received   see Call
 //   on.ended(text)           when the call ended
@@ -17,10 +22,14 @@ const iceMargin = 60; // s for which ICE credentials must still be good
 //   on.lost(text, inCall)    when the connection to the server ended
 export class Session {
   #signaling = new Signaling();
+  #outbox = new Outbox(this.#signaling);
+  #renewal = new Renewal(() => this.#renew());
+  #tokens;
+  #roster;
   #on;
-  #people = new Set();
-  #total = 0;
   #ice;
+  #relayOnly = false;
+  #mayChat = true;
   #call = null;
   #inbox = Promise.resolve(); // messages are handled one after the other
 
@@ -28,18 +37,22 @@ export class Session {
     this.#on = on;
   }
 
-  // signIn resolves once signed in, and rejects with a text for people.
-  async signIn(url, name, password) {
+  // signIn resolves once signed in, and rejects with a text for people. A server
+  // that gives no tokens gets the password itself.
+  async signIn(url, name, password, room) {
+    this.#tokens = new Tokens(name, password, room);
     try {
+      const token = await this.#tokens.next();
+      if (!token) this.#tokens.forget();
       await this.#signaling.connect(url);
       this.#signaling.onmessage = (message) => this.#enqueue(() => this.#receive(message));
-      const reply = await this.#signaling.request({ type: "login", name, password });
-      this.name = reply.name;
-      this.#ice = reply;
-      this.#listPeople(await this.#signaling.request({ type: "peers" }));
-      this.#signaling.onclose = (text) => this.#lose(text);
+      const proof = token ? { token } : { name, password, room };
+      const reply = await this.#signaling.request({ type: "login", ...proof }, { room });
+      this.#enter(reply, name, room);
+      this.#roster.list(await this.#signaling.request({ type: "peers" }));
+      this.#signaling.onclose = (text, code) => this.#lose(text, code);
     } catch (error) {
-      this.#signaling.close();
+      this.#close();
       throw error;
     }
   }
@@ -47,13 +60,13 @@ export class Session {
   // signOut ends the call and the session.
   signOut() {
     this.hangUp();
-    this.#signaling.close();
+    this.#close();
   }
 
   // call calls a person; nothing happens during another call.
   async call(peer) {
     await this.#enqueue(async () => {
-      if (this.#inCall()) return;
+      if (this.#inCall() || !this.#mayChat) return;
       const id = newCallId();
       await this.#begin({ peer, id, caller: true });
       this.#call.start();
@@ -68,6 +81,38 @@ export class Session {
     return this.#call !== null && !this.#call.ended;
   }
 
+  #close() {
+    this.#renewal.stop();
+    this.#tokens?.forget();
+    this.#signaling.close();
+  }
+
+  // enter begins the session that a login's reply describes. Plain servers, which
+  // have one room, say less.
+  #enter(reply, name, room) {
+    if ((reply.name ?? name) !== name || (reply.room ?? "lobby") !== room) {
+      throw new Error(`The server did not let you into the room ${room} as ${name}.`);
+    }
+    this.name = name;
+    this.room = room;
+    this.#roster = new Roster(name, this.#on.people);
+    this.#grant(reply);
+  }
+
+  // grant takes what a login or refresh gives. Without a word about permissions
+  // everything is allowed: it is a server that has none.
+  #grant({ permissions, iceServers, iceExpires, iceTransportPolicy }) {
+    this.#ice = { iceServers, iceExpires };
+    this.#relayOnly = Boolean(iceTransportPolicy);
+    this.#mayChat = permissions === undefined || Array.isArray(permissions) && permissions.includes("data");
+    this.#on.permitted(this.#mayChat);
+  }
+
+  async #renew() {
+    const token = await this.#tokens.next();
+    this.#grant(await this.#signaling.request({ type: "refresh", token }));
+  }
+
   #enqueue(handle) {
     this.#inbox = this.#inbox.then(handle).catch((error) => this.#on.notice(error.message));
     return this.#inbox;
@@ -76,10 +121,11 @@ export class Session {
   #receive(message) {
     if (message.name !== undefined && !validName(message.name)) return;
     switch (message.type) {
-      case "joined": return this.#join(message.name);
-      case "left": return this.#leave(message.name);
+      case "joined": return this.#roster.join(message.name);
+      case "left": return this.#roster.leave(message.name);
       case "offer": return this.#onOffer(message);
-      case "error": return this.#onError(message);
+      case "expiring": return void this.#renewal.start(message.expires); // messages do not wait for it
+      case "error": return; // of what needed no answer
       default: if (this.#call?.owns(message) && !this.#call.ended) this.#call.receive(message);
     }
   }
@@ -88,28 +134,36 @@ export class Session {
   // with the lesser id stays (Glare); one without an id never does.
   async #onOffer(message) {
     const { name, call: id = "" } = message;
-    if (this.#inCall()) {
-      const ours = this.#call;
-      const crossing = ours.offering && ours.peer === name;
-      if (!crossing && ours.owns(message)) return ours.receive(message);
-      if (!crossing) return this.#signaling.send({ type: "reject", name, ...(id && { call: id }), reason: "busy" });
-      if (id === "" || ours.id < id || (ours.id === id && this.name < name)) return;
-      ours.drop();
-    }
+    const ours = this.#inCall() ? this.#call : null;
+    const crossing = ours?.offering && ours.peer === name;
+    if (ours && !crossing && ours.owns(message)) return ours.receive(message);
+    if (ours && !crossing) return this.#reject(message, "busy");
+    if (!this.#mayTake(message)) return this.#reject(message, "unsupported");
+    if (crossing && (id === "" || ours.id < id || (ours.id === id && this.name < name))) return;
+    ours?.drop();
     await this.#begin({ peer: name, id, caller: false });
     this.#call.receive(message);
   }
 
-  // An open call does not need the server: a late candidate may miss the other
-  // side there without anything being wrong.
-  #onError(message) {
-    if (message.code !== "peer_offline" || !this.#call?.owns(message) || this.#call.connected) return;
-    this.#refuse(this.#call, errorText(message));
+  // mayTake tells whether we and the caller may have the call, or says why not.
+  #mayTake({ name, offer, permissions }) {
+    try {
+      checkPermitted(offer, permissions);
+    } catch {
+      this.#on.notice(`A call was refused: ${name} asked for more than is allowed in this room.`);
+      return false;
+    }
+    if (!this.#mayChat) this.#on.notice(`${name} called, but you are not allowed to chat in this room.`);
+    return this.#mayChat;
+  }
+
+  #reject({ name, call }, reason) {
+    this.#outbox.tell({ type: "reject", name, ...(call && { call }), reason });
   }
 
   async #begin({ peer, id, caller }) {
     const iceServers = await this.#iceServers();
-    const call = new Call({ peer, id, caller, iceServers, on: {
+    const call = new Call({ peer, id, caller, iceServers, relayOnly: this.#relayOnly, on: {
       ...this.#on,
       send: (message) => this.#sendOf(call, message),
       end: (reason, byThem) => this.#on.ended(endText(reason, byThem, peer)),
@@ -119,10 +173,15 @@ export class Session {
   }
 
   // sendOf sends a message of a call. An offer or answer that the server refuses
-  // ends it.
+  // ends it. So do candidates for someone who is not here; but an open call does not
+  // need the server, and a late candidate may miss the other side there.
   #sendOf(call, message) {
-    if (message.type !== "offer" && message.type !== "answer") return this.#signaling.send(message);
-    this.#signaling.watch(message, (error) => this.#refuse(call, error.message));
+    const { type } = message;
+    if (type === "leave") return this.#outbox.tell(message);
+    const described = type === "offer" || type === "answer";
+    this.#outbox.send(message, () => call.ended, (error) => {
+      if (described || (error.code === "peer_offline" && !call.connected)) this.#refuse(call, error.message);
+    });
   }
 
   #refuse(call, text) {
@@ -136,39 +195,16 @@ export class Session {
   async #iceServers() {
     const { iceExpires } = this.#ice;
     if (iceExpires && iceExpires < Date.now() / 1000 + iceMargin) {
-      this.#ice = await this.#signaling.request({ type: "ice" }, 3_000).catch(() => this.#ice);
+      this.#ice = await this.#signaling.request({ type: "ice" }, { timeout: 3_000 }).catch(() => this.#ice);
     }
     return this.#ice.iceServers ?? [];
   }
 
-  #listPeople({ peers, total }) {
-    this.#people = new Set(peers.slice(0, maxPeople).map((p) => p.name).filter((name) => validName(name) && name !== this.name));
-    this.#total = Math.max(total ?? 0, this.#people.size);
-    this.#showPeople();
-  }
-
-  #join(name) {
-    if (name === this.name || this.#people.has(name)) return;
-    this.#total++;
-    if (this.#people.size < maxPeople) this.#people.add(name);
-    this.#showPeople();
-  }
-
-  #leave(name) {
-    if (name === this.name) return;
-    this.#people.delete(name);
-    this.#total = Math.max(this.#total - 1, this.#people.size);
-    this.#showPeople();
-  }
-
-  #showPeople() {
-    this.#on.people([...this.#people].sort((a, b) => a.localeCompare(b)), this.#total);
-  }
-
   // lose tells that the server is gone. A call that stands goes on without it.
-  #lose(text) {
+  #lose(text, code) {
+    this.#close();
     if (this.#inCall() && !this.#call.connected) this.#call.end("server", false);
-    this.#on.lost(text, this.#inCall());
+    this.#on.lost(code === 4503 ? expiredText(this.#renewal.fault) : text, this.#inCall());
   }
 }
 

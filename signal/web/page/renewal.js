@@ -1,0 +1,57 @@
+// A session that is about to end is extended.
+
+const notice = 60_000; // ms from the server's word to the end
+const pause = 5_000; // ms between two attempts
+
+// Attempts that the server refuses for these are made again.
+const passing = new Set(["rate_limited", "busy", "internal"]);
+
+export class Renewal {
+  #renew;
+  #ends = 0;
+  #running = false;
+  #timer = 0;
+
+  fault = ""; // a text for people: why the last attempt failed
+
+  // renew makes one attempt, and rejects with a text for people. An error with a
+  // code is a refusal.
+  constructor(renew) {
+    this.#renew = renew;
+  }
+
+  // start extends the session that ends at a time, Unix seconds. Each end is
+  // answered once.
+  async start(ends) {
+    if (this.#running || !(ends > this.#ends)) return;
+    this.#ends = ends;
+    this.#running = true;
+    const until = performance.now() + notice;
+    while (this.#running) {
+      const wait = await this.#attempt();
+      if (performance.now() + wait > until) break;
+      await new Promise((done) => this.#timer = setTimeout(done, wait));
+    }
+    this.#running = false;
+  }
+
+  // stop ends it for good.
+  stop() {
+    clearTimeout(this.#timer);
+    this.#ends = Infinity;
+    this.#running = false;
+  }
+
+  // attempt returns after how many ms the next one may do better.
+  async #attempt() {
+    try {
+      await this.#renew();
+      this.fault = "";
+      return Infinity;
+    } catch (error) {
+      this.fault = error.message;
+      if (error.code && !passing.has(error.code)) return Infinity;
+      return Math.max(pause, (error.retryAfter || 0) * 1000);
+    }
+  }
+}
