@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,20 +26,16 @@ func encode(t testing.TB, value any) []byte {
 
 // slow is an issuer that takes its time; the tests that use it run in a synctest bubble.
 type slow struct {
-	mu      sync.Mutex
-	takes   time.Duration
-	err     error
+	takes   time.Duration // changed between fetches alone
 	keys    []key
-	fetches int
+	fetches atomic.Int32
 }
 
 func (s *slow) fetch(ctx context.Context) ([]key, int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fetches++
+	s.fetches.Add(1)
 	select {
 	case <-time.After(s.takes):
-		return s.keys, 0, s.err
+		return s.keys, 0, nil
 	case <-ctx.Done():
 		return nil, 0, context.Cause(ctx)
 	}
@@ -64,8 +61,8 @@ func TestOneFetch(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if issuer.fetches != 1 {
-			t.Errorf("got %d fetches, want 1", issuer.fetches)
+		if issuer.fetches.Load() != 1 {
+			t.Errorf("got %d fetches, want 1", issuer.fetches.Load())
 		}
 	})
 }
@@ -95,8 +92,8 @@ func TestCrowd(t *testing.T) {
 			t.Errorf("known key: got %v, %v after %v, want it at once", keys, err, time.Since(start))
 		}
 		wg.Wait()
-		if issuer.fetches != 2 {
-			t.Errorf("got %d fetches, want 2", issuer.fetches)
+		if issuer.fetches.Load() != 2 {
+			t.Errorf("got %d fetches, want 2", issuer.fetches.Load())
 		}
 	})
 }
@@ -109,8 +106,8 @@ func TestPause(t *testing.T) {
 			set.candidates(t.Context(), "made up")
 			time.Sleep(time.Second)
 		}
-		if issuer.fetches != 6 {
-			t.Errorf("got %d fetches in a minute, want 6", issuer.fetches)
+		if issuer.fetches.Load() != 6 {
+			t.Errorf("got %d fetches in a minute, want 6", issuer.fetches.Load())
 		}
 	})
 }
@@ -136,8 +133,8 @@ func TestStale(t *testing.T) {
 		waits(0)
 		time.Sleep(fetchPause)
 		waits(staleWait)
-		if issuer.fetches != 3 {
-			t.Errorf("got %d fetches, want 3", issuer.fetches)
+		if issuer.fetches.Load() != 3 {
+			t.Errorf("got %d fetches, want 3", issuer.fetches.Load())
 		}
 	})
 }
@@ -156,8 +153,8 @@ func TestClose(t *testing.T) {
 		set.close()
 		wg.Wait()
 		time.Sleep(time.Minute)
-		if _, err := set.candidates(t.Context(), "k"); !errors.Is(err, net.ErrClosed) || issuer.fetches != 1 {
-			t.Errorf("after close: got %v after %d fetches, want %v after 1", err, issuer.fetches, net.ErrClosed)
+		if _, err := set.candidates(t.Context(), "k"); !errors.Is(err, net.ErrClosed) || issuer.fetches.Load() != 1 {
+			t.Errorf("after close: got %v after %d fetches, want %v after 1", err, issuer.fetches.Load(), net.ErrClosed)
 		}
 		set.close()
 	})

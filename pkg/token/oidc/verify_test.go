@@ -42,17 +42,31 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestClaims has what is signed well, and right or wrong in what it says.
-func TestClaims(t *testing.T) {
+// said is a token that is signed well, and right or wrong in what it says.
+type said struct {
+	name   string
+	cfg    Config
+	claims claims // beside those that make it a token of alice
+	user   string // accepted as
+	err    error  // or refused
+}
+
+func verifyAll(t *testing.T, tests []said) {
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDesk(t, tt.cfg)
+			if tt.err != nil {
+				d.wantError(d.alice(tt.claims), tt.err)
+			} else {
+				d.wantUser(d.alice(tt.claims), tt.user)
+			}
+		})
+	}
+}
+
+func TestTimes(t *testing.T) {
 	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
-	long := strings.Repeat("x", protocol.MaxNameLen+1)
-	tests := []struct {
-		name   string
-		cfg    Config
-		claims claims
-		user   string // accepted as
-		err    error  // or refused
-	}{
+	verifyAll(t, []said{
 		{"plain", Config{}, claims{}, "alice", nil},
 
 		{"expired", Config{}, claims{"exp": at(-time.Minute)}, "", ErrExpired},
@@ -66,7 +80,11 @@ func TestClaims(t *testing.T) {
 		{"issued in the future", Config{}, claims{"iat": at(time.Minute)}, "", ErrNotYetValid},
 		{"issued before 1970", Config{}, claims{"iat": -1e15}, "", ErrMalformed},
 		{"no time of issue", Config{}, claims{"iat": nil}, "alice", nil},
+	})
+}
 
+func TestIssuerAndAudience(t *testing.T) {
+	verifyAll(t, []said{
 		{"another issuer", Config{}, claims{"iss": "https://other.example.com"}, "", ErrIssuer},
 		{"no issuer", Config{}, claims{"iss": nil}, "", ErrIssuer},
 
@@ -78,14 +96,23 @@ func TestClaims(t *testing.T) {
 		{"no audience", Config{}, claims{"aud": nil}, "", ErrAudience},
 		{"audience is a number", Config{}, claims{"aud": 7}, "", ErrMalformed},
 		{"client_id without token_use", Config{}, claims{"aud": nil, "client_id": oidctest.Audience}, "", ErrAudience},
+	})
+}
 
+func TestCognito(t *testing.T) {
+	verifyAll(t, []said{
 		{"Cognito access token", Config{}, cognito("access"), "alice", nil},
 		{"Cognito access token of another client", Config{}, with(cognito("access"), claims{"client_id": "other"}), "", ErrAudience},
 		{"Cognito access token with another aud", Config{}, with(cognito("access"), claims{"aud": "other"}), "", ErrAudience},
 		{"Cognito access token with empty aud", Config{}, with(cognito("access"), claims{"aud": []string{}}), "", ErrAudience},
 		{"Cognito id token", Config{}, claims{"token_use": "id"}, "", ErrTokenUse},
 		{"token_use is a list", Config{}, claims{"token_use": []string{"access"}}, "", ErrTokenUse},
+	})
+}
 
+func TestUser(t *testing.T) {
+	long := strings.Repeat("x", protocol.MaxNameLen+1)
+	verifyAll(t, []said{
 		{"no user", Config{}, claims{"sub": nil}, "", ErrUser},
 		{"empty user", Config{}, claims{"sub": ""}, "", ErrUser},
 		{"user with a slash", Config{}, claims{"sub": "a/b"}, "", ErrUser},
@@ -96,7 +123,11 @@ func TestClaims(t *testing.T) {
 		{"another claim is missing", Config{UserClaim: "username"}, claims{}, "", ErrUser},
 		{"another claim is a list", Config{UserClaim: "username"}, claims{"username": []string{"bob"}}, "", ErrUser},
 		{"another claim in another case", Config{UserClaim: "username"}, claims{"Username": "bob"}, "", ErrUser},
+	})
+}
 
+func TestEmail(t *testing.T) {
+	verifyAll(t, []said{
 		{"e-mail verified", Config{UserClaim: "email"}, claims{"email": "a@b.c", "email_verified": true}, "a@b.c", nil},
 		{"e-mail verified, as Cognito says it", Config{UserClaim: "email"}, claims{"email": "a@b.c", "email_verified": "true"}, "a@b.c", nil},
 		{"e-mail not verified", Config{UserClaim: "email"}, claims{"email": "a@b.c", "email_verified": false}, "", ErrUser},
@@ -104,17 +135,7 @@ func TestClaims(t *testing.T) {
 		{"e-mail verified is not said", Config{UserClaim: "email"}, claims{"email": "a@b.c"}, "", ErrUser},
 		{"e-mail verified is a number", Config{UserClaim: "email"}, claims{"email": "a@b.c", "email_verified": 1}, "", ErrUser},
 		{"e-mail of the subject", Config{}, claims{"email": "a@b.c", "email_verified": false}, "alice", nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			d := newDesk(t, tt.cfg)
-			if tt.err != nil {
-				d.wantError(d.alice(tt.claims), tt.err)
-			} else {
-				d.wantUser(d.alice(tt.claims), tt.user)
-			}
-		})
-	}
+	})
 }
 
 // cognito has what sets Amazon Cognito's tokens apart.
@@ -167,32 +188,29 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestForged has tokens that say the right things, and did not come from the issuer like that.
-func TestForged(t *testing.T) {
-	d := newDesk(t, Config{})
-	rsaKey := oidctest.NewKey(t, jose.RS256)
-	d.issuer.Publish(rsaKey.Public())
-	own := d.issuer.Key()
-	payload, err := json.Marshal(d.issuer.Claims(claims{"sub": "alice"}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	good := d.alice(nil)
-	part := strings.Split(good, ".")
-	other := strings.Split(d.alice(claims{"sub": "bob"}), ".")
-	sign := func(key jose.JSONWebKey, header map[jose.HeaderKey]any) string {
-		return oidctest.SignBytes(t, key, payload, header)
-	}
-	stranger := oidctest.NewKey(t, jose.ES256)
-	pretender := stranger
-	pretender.KeyID = own.KeyID
-	nameless := stranger
-	nameless.KeyID = ""
+// refused is a text that is no good token, and why not.
+type refused struct {
+	name, text string
+	want       error
+}
 
-	tests := []struct {
-		name, text string
-		want       error
-	}{
+func (d *desk) refuseAll(t *testing.T, tests []refused) {
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &desk{d.Verifier, t, d.clock, d.issuer}
+			d.wantError(tt.text, tt.want)
+		})
+	}
+}
+
+// payload is what a good token of alice says.
+func (d *desk) payload() []byte { return encode(d.t, d.issuer.Claims(claims{"sub": "alice"})) }
+
+func TestMalformed(t *testing.T) {
+	d := newDesk(t, Config{})
+	own, payload, good := d.issuer.Key(), d.payload(), d.alice(nil)
+	part := strings.Split(good, ".")
+	d.refuseAll(t, []refused{
 		{"empty", "", ErrMalformed},
 		{"no token", "hello", ErrMalformed},
 		{"two parts", part[0] + "." + part[1], ErrMalformed},
@@ -205,7 +223,28 @@ func TestForged(t *testing.T) {
 		{"payload is an array", oidctest.SignBytes(t, own, []byte("[]"), nil), ErrMalformed},
 		{"payload is null", oidctest.SignBytes(t, own, []byte("null"), nil), ErrIssuer},
 		{"a claim twice", oidctest.SignBytes(t, own, []byte(`{"sub":"bob",`+string(payload[1:])), nil), ErrMalformed},
+	})
+}
 
+// TestForged has tokens that say the right things, and did not come from the issuer like that.
+func TestForged(t *testing.T) {
+	d := newDesk(t, Config{})
+	rsaKey := oidctest.NewKey(t, jose.RS256)
+	d.issuer.Publish(rsaKey.Public())
+	own := d.issuer.Key()
+	payload, good := d.payload(), d.alice(nil)
+	part := strings.Split(good, ".")
+	other := strings.Split(d.alice(claims{"sub": "bob"}), ".")
+	sign := func(key jose.JSONWebKey, header map[jose.HeaderKey]any) string {
+		return oidctest.SignBytes(t, key, payload, header)
+	}
+	stranger := oidctest.NewKey(t, jose.ES256)
+	pretender := stranger
+	pretender.KeyID = own.KeyID
+	nameless := stranger
+	nameless.KeyID = ""
+
+	d.refuseAll(t, []refused{
 		{"alg none", unsigned(`{"alg":"none"}`, string(payload), ""), ErrSignature},
 		{"alg None", unsigned(`{"alg":"None"}`, string(payload), ""), ErrSignature},
 		{"no alg", unsigned(`{}`, string(payload), ""), ErrSignature},
@@ -228,13 +267,7 @@ func TestForged(t *testing.T) {
 
 		{"logout token", sign(own, map[jose.HeaderKey]any{"typ": "logout+jwt"}), ErrTokenUse},
 		{"type is a number", sign(own, map[jose.HeaderKey]any{"typ": 7}), ErrTokenUse},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			d := &desk{d.Verifier, t, d.clock, d.issuer}
-			d.wantError(tt.text, tt.want)
-		})
-	}
+	})
 	for _, typ := range []string{"JWT", "jwt", "at+jwt", "application/at+jwt"} {
 		d.wantUser(sign(own, map[jose.HeaderKey]any{"typ": typ}), "alice")
 	}
