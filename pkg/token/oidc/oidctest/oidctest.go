@@ -148,7 +148,7 @@ func (i *Issuer) serve(w http.ResponseWriter, r *http.Request) {
 	case instead != nil:
 		instead.ServeHTTP(w, r)
 	case r.URL.Path == DiscoveryPath:
-		write(w, Document(i.URL))
+		write(w, document(i.URL))
 	case r.URL.Path == KeysPath:
 		write(w, map[string]any{"keys": keys})
 	default:
@@ -156,8 +156,8 @@ func (i *Issuer) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Document returns the discovery document of the issuer with this URL.
-func Document(url string) map[string]any {
+// document returns the discovery document of the issuer with this URL.
+func document(url string) map[string]any {
 	return map[string]any{
 		"issuer":                                url,
 		"jwks_uri":                              url + KeysPath,
