@@ -5,7 +5,8 @@ GO     ?= go
 BIN    := bin/sigctl
 # The programs that the tests use as witnesses, and Debian's packages of them.
 WITNESS := redis-server:redis-server chromium:chromium+fonts-dejavu-core turnutils_uclient:coturn \
-  openssl:openssl curl:curl ip:iproute2
+  openssl:openssl curl:curl ip:iproute2 \
+  nginx:nginx /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream haproxy:haproxy
 FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := help
@@ -55,7 +56,7 @@ cover: ## how much of each package the tests run
 
 deps:
 	@missing=; for w in $(WITNESS); do \
-	  command -v $${w%%:*} >/dev/null || missing="$$missing $${w##*:}"; \
+	  command -v $${w%%:*} >/dev/null || test -e $${w%%:*} || missing="$$missing $${w##*:}"; \
 	done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	missing=$$(echo $$missing | tr + ' '); \

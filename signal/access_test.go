@@ -65,6 +65,7 @@ func newAccessServer(t *testing.T) *accessServer {
 	ctx := t.Context()
 	as := &accessServer{audit: &lines{}, issuer: oidctest.New(t), keys: token.FileKeys(filepath.Join(t.TempDir(), "keys.json"))}
 	as.log = audit.New(as.audit)
+	t.Cleanup(func() { as.log.Close() })
 	store, err := user.OpenBolt(filepath.Join(t.TempDir(), "users.db"))
 	if err != nil {
 		t.Fatal(err)

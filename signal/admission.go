@@ -17,6 +17,7 @@ import (
 type admission struct {
 	max, maxPerAddress int // set at construction
 	proxies            *listen.Proxies
+	log                *slog.Logger
 
 	mu      sync.Mutex
 	pending int
@@ -29,8 +30,8 @@ type place struct {
 	left  bool
 }
 
-func newAdmission(max, maxPerAddress int, proxies *listen.Proxies) *admission {
-	return &admission{max: max, maxPerAddress: maxPerAddress, proxies: proxies, byAddr: map[netip.Prefix]int{}}
+func newAdmission(max, maxPerAddress int, proxies *listen.Proxies, log *slog.Logger) *admission {
+	return &admission{max: max, maxPerAddress: maxPerAddress, proxies: proxies, log: log, byAddr: map[netip.Prefix]int{}}
 }
 
 // enter counts one connection in, or reports that there is no room for it.
@@ -86,14 +87,13 @@ func (a *admission) size() int {
 }
 
 // listen returns l with every connection counted until it is admitted or closed.
-func (a *admission) listen(l net.Listener, log *slog.Logger) net.Listener {
-	return &countingListener{l, a, log}
+func (a *admission) listen(l net.Listener) net.Listener {
+	return &countingListener{l, a}
 }
 
 type countingListener struct {
 	net.Listener
 	admission *admission
-	log       *slog.Logger
 }
 
 // Accept returns the next connection if there is room. It does not ask whose it
@@ -103,7 +103,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 		nc, err := l.Listener.Accept()
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) { // no descriptors left, mostly: it is tried again
-				l.log.Warn("connections are not accepted", "err", err)
+				l.admission.log.Warn("connections are not accepted", "err", err)
 			}
 			return nil, err
 		}

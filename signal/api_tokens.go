@@ -166,6 +166,9 @@ func (s *Server) issue(ctx context.Context, call *apiCall, c token.Claims, ttl t
 		return "", c, fmt.Errorf("look up user: %w", err)
 	}
 	c.After = owner.ValidAfter()
+	if ttl < time.Second {
+		return "", c, refuse(protocol.CodeTokenExpired, "what you signed in with expires in this moment", "about to expire")
+	}
 	text, c, err := s.cfg.Tokens.Issue(c, ttl)
 	if err != nil {
 		return "", c, fmt.Errorf("issue token: %w", err)

@@ -104,7 +104,7 @@ func (s *Server) byBearer(ctx context.Context, text string) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	id := identity{user: out.User, groups: out.Groups, method: out.Source, session: out.ID, expires: out.Expires}
+	id := identity{user: out.User, groups: out.Groups, method: out.Source, expires: out.Expires}
 	return id, notRevoked(owner.Revoked, out.Issued)
 }
 
@@ -151,6 +151,8 @@ func notRevoked(until, issued time.Time) error {
 func tokenRefusal(err error) error {
 	r := refuse(protocol.CodeBadCredentials, err.Error(), err.Error())
 	switch {
+	case errors.Is(err, token.ErrBusy):
+		r.told.Code, r.told.RetryAfter = protocol.CodeBusy, 5
 	case !errors.Is(err, token.ErrInvalid):
 		return err // not the token's fault
 	case errors.Is(err, token.ErrExpired):

@@ -132,6 +132,11 @@ func (c *client) send(frame string) {
 	}
 }
 
+// trySend is for connections that may be closed.
+func (c *client) trySend(frame string) error {
+	return c.ws.WriteMessage(websocket.TextMessage, []byte(frame))
+}
+
 // read returns the next frame's fields.
 func (c *client) read() (fields map[string]any, err error) {
 	c.ws.SetReadDeadline(time.Now().Add(5 * time.Second))

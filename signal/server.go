@@ -47,7 +47,7 @@ func New(cfg *Config) (*Server, error) {
 	s := &Server{
 		cfg:       c,
 		log:       c.Logger,
-		admission: newAdmission(c.MaxPending, c.MaxPendingPerAddress, c.Proxies),
+		admission: newAdmission(c.MaxPending, c.MaxPendingPerAddress, c.Proxies, c.Logger),
 		apiLimit:  limit.NewBuckets[netip.Prefix](apiRate, apiTable),
 		hub:       newHub(),
 	}
@@ -75,7 +75,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 	s.ctx = ctx
 	served := make(chan error, 1)
-	go func() { served <- s.accept(s.admission.listen(l, s.log)) }()
+	go func() { served <- s.accept(s.admission.listen(l)) }()
 	pinged := make(chan struct{})
 	go func() { defer close(pinged); s.pingLoop(ctx) }()
 

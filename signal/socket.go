@@ -61,6 +61,9 @@ func (s *socket) findOrigin() {
 	if proxies.Expects(from) {
 		client, rest, err := listen.ReadPROXY(s.Conn)
 		if err != nil {
+			if !errors.Is(err, io.EOF) { // which is a proxy that only looks whether we are there
+				s.admission.log.Warn("connection of a trusted proxy refused", "addr", from, "err", err)
+			}
 			s.fault = err
 			s.Close()
 			return

@@ -24,9 +24,9 @@ func (a *app) openAudit(context.Context) (err error) {
 	case "-":
 		a.audit = audit.New(a.std.out)
 	case "":
-		a.audit, err = audit.Open(a.data.audit(), nil)
+		a.audit, err = audit.Open(a.data.audit(), &audit.Options{Logger: a.log})
 	default:
-		a.audit, err = audit.Open(path, nil)
+		a.audit, err = audit.Open(path, &audit.Options{Logger: a.log})
 	}
 	if err != nil {
 		return badFlag("audit", err.Error(), "name a file that can be written to")

@@ -36,6 +36,10 @@ func (o *proxyOptions) proxies() (*listen.Proxies, error) {
 	if len(o.trusted) == 0 && o.proxy {
 		return nil, badFlag("proxy-protocol", "needs --trusted-proxy", "for example --trusted-proxy 127.0.0.1/32: from everyone else a PROXY header does not count")
 	}
+	if o.header != "" && o.proxy {
+		return nil, badFlag("proxy-protocol", "does not go with --trusted-proxy-header",
+			"a proxy that passes connections through lets clients write that header themselves: leave one of them out")
+	}
 	if len(o.trusted) == 0 {
 		return nil, nil
 	}

@@ -9,8 +9,10 @@
 // the parts:
 //
 //	signin, people, conversation    what is seen
-//	session                         who is signed in, who is here, and the one call
+//	session, roster                 who is signed in, who is here, and the one call
+//	tokens, renewal                 what signs in, and what extends the session
 //	signaling, texts                the WebSocket, and words for its codes
+//	outbox, pace                    what calls send, no faster than is allowed
 //	call, candidates, description   the RTCPeerConnection and its negotiation
 //	channels, receipts              the data channels: texts, and what arrived
 //	safety, path                    the safety code; direct or relayed

@@ -10,12 +10,14 @@ const server = `${location.protocol === "https:" ? "wss" : "ws"}://${location.ho
 
 let session = null;
 let call = null;
+let mayChat = true;
 let unseen = 0;
 
-const signIn = new SignIn(async (name, password) => {
+const signIn = new SignIn(async (name, password, room) => {
   session = new Session(events);
-  await session.signIn(server, name, password);
+  await session.signIn(server, name, password, room);
   signIn.hide();
+  people.setRoom(session.room);
   byId("me").textContent = session.name;
   byId("app").hidden = false;
   if (!call) byId("people-title").focus();
@@ -32,9 +34,14 @@ const conversation = new Conversation({
 
 const events = {
   people: (names, total) => people.show(names, total),
+  permitted(chat) {
+    mayChat = chat;
+    byId("people-mute").hidden = chat;
+    showBlocked();
+  },
   call(next) {
     call = next;
-    people.setInCall(true);
+    showBlocked();
     showCall(true);
     conversation.begin(next.peer, next.caller);
   },
@@ -50,7 +57,7 @@ const events = {
   ended(text) {
     call = null;
     byId("safety").close();
-    people.setInCall(false);
+    showBlocked();
     conversation.end(text);
   },
   notice: (text) => people.say(text),
@@ -64,6 +71,12 @@ const events = {
     if (!inCall) byId("signin-again").focus();
   },
 };
+
+// showBlocked says why nobody can be called now, if that is so.
+function showBlocked() {
+  const block = call ? "Hang up first to call someone else." : "You are not allowed to chat in this room.";
+  people.setBlocked(call || !mayChat ? block : "");
+}
 
 // showCall shows the call, or the place where the next one will be.
 function showCall(visible) {

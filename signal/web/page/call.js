@@ -2,7 +2,7 @@
 
 import { Channels } from "./channels.js";
 import { Incoming, Outgoing } from "./candidates.js";
-import { checkDataOnly, fingerprintOf } from "./description.js";
+import { checkDataOnly, checkPermitted, fingerprintOf, NotPermitted } from "./description.js";
 import { pathOf } from "./path.js";
 import { safetyCode } from "./safety.js";
 
@@ -10,7 +10,8 @@ const connectTimeout = 30_000; // ms
 const pathInterval = 2_000; // ms
 const maxTasks = 64;
 
-// Call is one call with peer. id is "" if the caller gave none. It calls
+// Call is one call with peer. id is "" if the caller gave none; relayOnly: all goes
+// through a relay. It calls
 //   on.send(message)   to send a signaling message about this call
 //   on.state(state)    "connecting", "open" or "interrupted"
 //   on.receipts(yes)   when it opens: whether texts are confirmed
@@ -35,10 +36,10 @@ export class Call {
   connected = false; // whether texts can be, or could be, sent
   ended = false;
 
-  constructor({ peer, id, caller, iceServers, on }) {
+  constructor({ peer, id, caller, iceServers, relayOnly, on }) {
     Object.assign(this, { peer, id, caller });
     this.#on = on;
-    this.#pc = new RTCPeerConnection({ iceServers });
+    this.#pc = new RTCPeerConnection({ iceServers, iceTransportPolicy: relayOnly ? "relay" : "all" });
     this.#incoming = new Incoming(this.#pc);
     this.#outgoing = new Outgoing((message) => this.#send(message));
     this.#pc.onicecandidate = (event) => this.#outgoing.add(event.candidate);
@@ -126,9 +127,9 @@ export class Call {
     this.#send({ type: "offer", offer: { type, sdp } });
   }
 
-  async #onOffer({ offer }) {
+  async #onOffer({ offer, permissions }) {
     if (this.caller) return; // the caller makes all offers
-    await this.#describe("offer", offer);
+    await this.#describe("offer", offer, permissions);
     await this.#pc.setLocalDescription(await this.#pc.createAnswer());
     const { type, sdp } = this.#pc.localDescription;
     this.#plain = this.id === "";
@@ -136,11 +137,11 @@ export class Call {
     this.#outgoing.release(this.#plain);
   }
 
-  async #onAnswer({ answer, call = "" }) {
+  async #onAnswer({ answer, permissions, call = "" }) {
     if (this.#pc.signalingState !== "have-local-offer") return;
     this.#plain ||= call === "";
     this.#answered = true;
-    await this.#describe("answer", answer);
+    await this.#describe("answer", answer, permissions);
     this.#outgoing.release(this.#plain);
   }
 
@@ -148,9 +149,11 @@ export class Call {
     if (this.caller && this.#answered && this.#pc.signalingState === "stable") await this.#offer();
   }
 
-  // describe applies the other side's description. Later ones must keep the
-  // certificate: the safety code may have been compared.
-  async #describe(type, { sdp }) {
+  // describe applies the other side's description, if they have its permissions.
+  // Later ones must keep the certificate: the safety code may have been compared.
+  async #describe(type, description, permissions) {
+    checkPermitted(description, permissions);
+    const { sdp } = description;
     checkDataOnly(sdp);
     const fingerprint = fingerprintOf(sdp);
     const before = this.#pc.remoteDescription;
@@ -169,7 +172,7 @@ export class Call {
         await step();
       } catch (error) {
         console.warn("sigctl:", error.message);
-        this.leave("failed");
+        this.leave(error instanceof NotPermitted ? "unsupported" : "failed");
       }
     });
   }

@@ -9,7 +9,7 @@ export class People {
   #hint = byId("find-hint");
   #names = [];
   #total = 0;
-  #inCall = false;
+  #blocked = "";
   #oncall;
 
   // oncall gets the name of the person to call.
@@ -33,10 +33,16 @@ export class People {
     this.#render();
   }
 
-  // setInCall says whether another call can be made.
-  setInCall(inCall) {
-    this.#inCall = inCall;
-    this.#list.classList.toggle("in-call", inCall);
+  // setRoom names the room, unless it is the one where everybody is at first.
+  setRoom(room) {
+    byId("people-room").hidden = room === "lobby";
+    byId("room-name").textContent = room;
+  }
+
+  // setBlocked says why no call can be made; "" if one can.
+  setBlocked(text) {
+    this.#blocked = text;
+    this.#list.classList.toggle("blocked", text !== "");
     this.say("");
   }
 
@@ -45,7 +51,7 @@ export class People {
   }
 
   #call(name) {
-    if (this.#inCall) return this.say("Hang up first to call someone else.");
+    if (this.#blocked) return this.say(this.#blocked);
     this.#field.value = "";
     this.#render();
     this.#oncall(name);

@@ -1,15 +1,17 @@
 // The view that signs in.
 
 import { byId } from "./dom.js";
+import { validName } from "./names.js";
 
 export class SignIn {
   #form = byId("signin-form");
   #name = byId("name");
   #password = byId("password");
+  #room = byId("room");
   #button = byId("signin-button");
   #error = byId("signin-error");
 
-  // onsubmit gets name and password, and rejects with a text for people.
+  // onsubmit gets name, password and room, and rejects with a text for people.
   constructor(onsubmit) {
     this.#form.onsubmit = (event) => {
       event.preventDefault();
@@ -32,27 +34,30 @@ export class SignIn {
     const name = this.#name.value.trim();
     if (!name) return this.#fail("Enter your name.", this.#name, true);
     if (!this.#password.value) return this.#fail("Enter your password.", this.#password, true);
+    const room = this.#room.value.trim() || "lobby";
+    if (!validName(room)) return this.#fail("A room’s name has letters, digits and . _ @ + - only.", this.#room, true);
     this.#error.textContent = "";
     this.#busy(true);
     try {
-      await onsubmit(name, this.#password.value);
+      await onsubmit(name, this.#password.value, room);
       this.#busy(false);
     } catch (error) {
       this.#busy(false);
-      this.#fail(error.message, this.#password, error.code === "bad_credentials");
-      this.#password.select();
+      const field = error.code === "forbidden" ? this.#room : this.#password;
+      this.#fail(error.message, field, error.code === "forbidden" || error.code === "bad_credentials");
+      field.select();
     }
   }
 
   #busy(busy) {
     this.#button.disabled = busy;
     this.#button.textContent = busy ? "Signing in…" : "Sign in";
-    this.#name.readOnly = this.#password.readOnly = busy;
+    this.#name.readOnly = this.#password.readOnly = this.#room.readOnly = busy;
   }
 
   #fail(text, field, invalid) {
     this.#error.textContent = text;
-    for (const each of [this.#name, this.#password]) {
+    for (const each of [this.#name, this.#password, this.#room]) {
       each.setAttribute("aria-invalid", String(invalid && each === field));
     }
     field.focus();

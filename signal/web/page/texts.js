@@ -3,10 +3,12 @@
 const errors = {
   bad_credentials: () => "Wrong name or password.",
   already_logged_in: () => "This name is already in use. Sign out there first.",
-  rate_limited: (m) => `Too many tries. Wait ${wait(m.retryAfter)} and try again.`,
+  rate_limited: (m) => `${m.name ? "Too much was sent at once." : "Too many failed attempts."} Try again ${wait(m.retryAfter)}.`,
+  token_expired: () => "Your sign-in has expired. Sign in again.",
+  token_replayed: () => "Your sign-in was used already. Sign in again.",
   peer_offline: (m) => `${m.name || "This person"} is not here.`,
-  forbidden: () => "You are not allowed to do that.",
-  busy: () => "The server is busy. Try again in a moment.",
+  forbidden: (m, room) => room ? `You are not allowed to join the room ${room}.` : "You are not allowed to do that.",
+  busy: (m, room) => room ? `The room ${room} is full. Try again ${wait(m.retryAfter)}.` : "The server is busy. Try again in a moment.",
   internal: () => "Something went wrong on the server. Try again in a moment.",
 };
 
@@ -24,7 +26,7 @@ const closes = {
   4500: "Signing in took too long.",
   4501: "You were signed out by the server’s operator.",
   4502: "You signed in somewhere else.",
-  4503: "Your session has expired.",
+  4503: "Your session has expired. Sign in again to be reachable.",
   4504: "The server did not understand this page. Reload it.",
 };
 
@@ -35,6 +37,7 @@ const endsByUs = {
   server: () => "The connection to the server was lost.",
   protocol: (peer) => `${peer} sent something this page cannot use.`,
   failed: () => "The call could not be set up.",
+  unsupported: (peer) => `${peer} asked for more than is allowed in this room.`,
 };
 
 const endsByThem = {
@@ -48,15 +51,22 @@ const endsByThem = {
   failed: () => "The call could not be set up.",
 };
 
-// errorText tells a person what an error message of the server means.
-export function errorText(message) {
-  const text = Object.hasOwn(errors, message.code) && errors[message.code](message);
+// errorText tells a person what an error message of the server means. room is the
+// one that was asked for, if one was.
+export function errorText(message, room) {
+  const text = Object.hasOwn(errors, message.code) && errors[message.code](message, room);
   return text || `The server said: ${String(message.message || "no")}`.slice(0, 200);
 }
 
 // closeText tells a person why the WebSocket was closed.
 export function closeText(code) {
   return closes[code] || "The connection to the server was closed.";
+}
+
+// expiredText tells a person that the session has expired, and why it was not
+// extended, if that was tried.
+export function expiredText(fault) {
+  return fault ? `Your session has expired and was not extended: ${fault}` : closes[4503];
 }
 
 // endText tells a person why the call with peer ended. What comes from the other
@@ -67,7 +77,8 @@ export function endText(reason, byThem, peer) {
 }
 
 function wait(seconds) {
-  if (!(seconds > 0)) return "a moment";
-  if (seconds < 90) return `${Math.ceil(seconds)} s`;
-  return `${Math.ceil(seconds / 60)} minutes`;
+  if (!(seconds > 0)) return "in a moment";
+  if (seconds < 90) return `in ${Math.ceil(seconds)} s`;
+  if (seconds < 7200) return `in ${Math.ceil(seconds / 60)} minutes`;
+  return "later";
 }
