@@ -29,7 +29,7 @@ func (c *Client) expiring(ends int64) {
 	r := &c.renewal
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if ends <= r.ends {
+	if ends == r.ends {
 		return
 	}
 	r.ends = ends
@@ -44,7 +44,7 @@ func (c *Client) renewAll() {
 	r := &c.renewal
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for done := int64(0); done < r.ends; {
+	for done := int64(0); done != r.ends; {
 		done = r.ends
 		r.mu.Unlock()
 		c.renew()

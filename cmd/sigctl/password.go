@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/sigctl/sigctl/peer"
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
@@ -90,6 +91,22 @@ func signInPassword(ctx context.Context, file, name string, std stdio) (string, 
 	}
 	defer tty.Close()
 	return askPassword(ctx, tty, tty, "Password of "+name+": ")
+}
+
+// tokenSource reads the token that a SRC value names each time that one is wanted: a
+// file may be replaced while the chat goes on.
+func tokenSource(src string) peer.TokenSource {
+	return func(context.Context) (string, error) {
+		text, err := readSource("token", src)
+		if err != nil {
+			return "", err
+		}
+		token := strings.TrimSpace(string(text))
+		if token == "" {
+			return "", badFlag("token", "the token is empty")
+		}
+		return token, nil
+	}
 }
 
 // askPassword reads a line from the terminal without echo.
