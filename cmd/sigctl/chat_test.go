@@ -225,15 +225,22 @@ func TestChatTokenExpires(t *testing.T) {
 	}
 }
 
-// A session by password lasts longer than its first token.
+// A session lasts longer than its first token, with room tokens that an access
+// token gets.
 func TestSessionIsRenewed(t *testing.T) {
-	opts := testOptions(t)
-	opts.tls, opts.access.tokenTTL = "off", protocol.ExpiryNotice // so each is to be renewed at once
-	ts := startServer(t, opts)
+	ts := startServer(t, testOptions(t))
+	trust, err := (&chatOptions{global: ts.opts.global}).trust()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := make(chan string, 2)
+	tokens <- ts.roomToken("user1", protocol.Lobby, protocol.ExpiryNotice) // to be renewed at once
+	tokens <- ts.accessToken()
 	renewed := make(chan struct{}, 1)
 	client, err := peer.Dial(t.Context(), ts.signalURL(), &peer.Config{
-		User: "user1", Password: "password1",
-		Logger: slog.New(onMessage{"the sign-in was renewed", func() { wake(renewed) }}),
+		TLSConfig: trust,
+		Token:     func(context.Context) (string, error) { return <-tokens, nil },
+		Logger:    slog.New(onMessage{"the sign-in was renewed", func() { wake(renewed) }}),
 	})
 	if err != nil {
 		t.Fatal(err)
