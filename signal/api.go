@@ -20,8 +20,8 @@ import (
 var apiRate = limit.Rate{PerSecond: 50, Burst: 200}
 
 const (
-	apiTable   = 1 << 16  // addresses that are remembered
-	maxAPIBody = 16 << 10 // bytes
+	addressTable = 1 << 16  // addresses whose rates are remembered
+	maxAPIBody   = 16 << 10 // bytes
 )
 
 // apiCall is one request of the HTTP API.

@@ -98,7 +98,7 @@ type visitor struct {
 func (s *Server) visitor(r *http.Request) (v visitor, err error) {
 	from, _ := netip.ParseAddrPort(r.RemoteAddr) // of a connection without addresses: none
 	v.addr = s.cfg.Proxies.Client(from.Addr().Unmap(), r.Header)
-	if s.cfg.Clients == nil || r.TLS == nil {
+	if s.cfg.Clients == nil || r.TLS == nil || s.cfg.Proxies.Trusts(from.Addr().Unmap()) { // a certificate of the proxy's is nobody's else
 		return v, nil
 	}
 	c, ok, err := s.cfg.Clients.Identify(r.TLS)

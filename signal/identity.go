@@ -140,9 +140,9 @@ func (s *Server) claim(ctx context.Context, name, source string) (user.User, err
 }
 
 // notRevoked refuses what was issued before its user was kicked, or the name was
-// given to another.
+// given to another. What does not say when is older than any of that.
 func notRevoked(until, issued time.Time) error {
-	if issued.After(until) {
+	if until.IsZero() || issued.After(until) {
 		return nil
 	}
 	return refuse(protocol.CodeTokenExpired, "the token is revoked: sign in again", "token revoked")

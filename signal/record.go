@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/sigctl/sigctl/pkg/audit"
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
@@ -34,9 +35,17 @@ func (s *Server) refused(err error, e audit.Event) protocol.Error {
 		fault, e.Why = protocol.Error{Code: protocol.CodeInternal, Message: "internal error"}, "internal error"
 	}
 	e.Code = fault.Code
+	if wait := s.refusals.Take(limit.Group(e.Address), 1); wait > 0 && fault.Code != protocol.CodeRateLimited {
+		fault = protocol.Error{Code: protocol.CodeRateLimited, Message: "too many refusals, try again later", RetryAfter: wholeSeconds(wait)}
+		e.Code = fault.Code // of which the log keeps a count
+	}
 	s.record(e) // logged; there is nothing to take back
 	return fault
 }
+
+// refusalsPerAddress are told and written down one by one. Above, nobody learns more
+// than that, and strangers cannot fill the audit log until it forgets.
+var refusalsPerAddress = limit.Rate{PerSecond: 1, Burst: 100}
 
 // event adds who and where the session is.
 func (s *session) event(e audit.Event) audit.Event {

@@ -29,7 +29,8 @@ type Server struct {
 	cfg       Config // set at construction
 	log       *slog.Logger
 	admission *admission
-	apiLimit  *limit.Buckets[netip.Prefix]
+	apiLimit  *limit.Buckets[netip.Prefix] // requests of the HTTP API
+	refusals  *limit.Buckets[netip.Prefix] // of strangers and sessions
 	conns     registry
 	hub       hub
 	http      *http.Server
@@ -48,7 +49,8 @@ func New(cfg *Config) (*Server, error) {
 		cfg:       c,
 		log:       c.Logger,
 		admission: newAdmission(c.MaxPending, c.MaxPendingPerAddress, c.Proxies, c.Logger),
-		apiLimit:  limit.NewBuckets[netip.Prefix](apiRate, apiTable),
+		apiLimit:  limit.NewBuckets[netip.Prefix](apiRate, addressTable),
+		refusals:  limit.NewBuckets[netip.Prefix](refusalsPerAddress, addressTable),
 		hub:       newHub(),
 	}
 	s.http = &http.Server{

@@ -194,3 +194,24 @@ func TestPendingPerAddressBehindAProxy(t *testing.T) {
 	open("192.0.2.7").wantClose(int(protocol.CloseRateLimited))
 	open("192.0.2.9").want(`{"type":"hello"}`)
 }
+
+// Whoever is refused again and again is told no more than that, and does not fill
+// the audit log.
+func TestRefusalsAreLimited(t *testing.T) {
+	as := newAccessServer(t)
+	as.audit.take(t)
+	codes := map[any]int{}
+	for range 150 {
+		_, answer := as.do("GET", protocol.PathJoin, "eyJ.e30.c2ln", "")
+		codes[answer["code"]]++
+	}
+	if n := codes["bad_credentials"]; n < 100 || n > 130 || codes["rate_limited"] != 150-n {
+		t.Errorf("150 bad tokens are answered with %v, want some 100 times bad_credentials", codes)
+	}
+	if n := len(as.audit.take(t)); n != codes["bad_credentials"]+1 {
+		t.Errorf("audit holds %d lines of them, want %d and one of the rest", n, codes["bad_credentials"])
+	}
+	if status, answer := as.do("GET", protocol.PathJoin, as.access("user1"), ""); status != 200 {
+		t.Errorf("a good token from that address = %d %v", status, answer)
+	}
+}

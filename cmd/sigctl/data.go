@@ -11,7 +11,7 @@ import (
 // dataDir is the directory given by --data. Its files:
 //
 //	users.db      the embedded user store
-//	ca/           the development CA; server.pem is its certificate for serve
+//	ca/           the development CA, with crl.pem of what it revoked; server.pem is its certificate for serve
 //	tokens.json   the keys that sign tokens
 //	audit.jsonl   security events, unless --audit is given; older ones in audit.jsonl.1 …
 //	turn.secret   what signaling and relay share, unless --turn-secret is given

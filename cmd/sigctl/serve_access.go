@@ -50,8 +50,11 @@ func (o *accessOptions) check() error {
 			"give --oidc-issuer URL and --oidc-audience NAME: a token for another audience is not meant for this server"))
 	}
 	if o.oidcIssuer != "" {
-		if _, err := o.outside(nil); err != nil {
+		v, err := o.outside(nil)
+		if err != nil {
 			faults = append(faults, badFlag("oidc-issuer", err.Error(), "for example https://login.example.com/realms/main"))
+		} else {
+			v.Close()
 		}
 	}
 	if o.policy != "" {
@@ -80,6 +83,9 @@ func (a *app) openAccess(ctx context.Context) (err error) {
 	}
 	if a.outside, err = a.opts.access.outside(a.log); err != nil {
 		return usage(err)
+	}
+	if a.outside != nil {
+		a.onClose(a.outside.Close)
 	}
 	fixed := policy.Default()
 	if a.opts.demo {

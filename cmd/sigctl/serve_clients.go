@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/spf13/pflag"
 
 	"github.com/sigctl/sigctl/pkg/audit"
 	"github.com/sigctl/sigctl/pkg/certs"
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/listen"
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
@@ -41,10 +43,12 @@ func (o *clientOptions) check(tls string) error {
 			"certificates are part of TLS: let a proxy pass TLS through, with --proxy-protocol"))
 	}
 	if _, err := certs.OpenClients(o.options()); err != nil {
-		faults = append(faults, badFlag("client-ca", err.Error()))
+		faults = append(faults, usage(err, clientHint))
 	}
 	return errors.Join(faults...)
 }
+
+const clientHint = "--client-ca, --client-crl and --client-identity say which client certificates are taken"
 
 func (o *clientOptions) options() *certs.ClientOptions {
 	return &certs.ClientOptions{CA: o.ca, CRL: o.crl, Required: o.auth == "required", Identity: o.identity}
@@ -57,16 +61,22 @@ func (a *app) openClients() (*certs.Clients, error) {
 	}
 	o := a.opts.clients.options()
 	o.Logger = a.log
+	one := limit.NewBuckets[netip.Prefix](limit.Rate{PerSecond: 1, Burst: 20}, 1<<16)
 	o.Refused = func(addr net.Addr, subject, reason string) {
-		a.log.Info("client certificate refused", "addr", addr, "subject", subject, "why", reason)
-		a.record(audit.Event{
+		e := audit.Event{
 			Kind: audit.Login, Code: protocol.CodeBadCredentials, Source: "certificate",
 			Address: listen.HostAddr(addr), Why: "certificate of " + subject + ": " + reason,
-		})
+		}
+		if one.Take(limit.Group(e.Address), 1) > 0 {
+			e.Code = protocol.CodeRateLimited // anybody can show a certificate: the log keeps a count of what comes too fast
+		} else {
+			a.log.Info("client certificate refused", "addr", addr, "subject", subject, "why", reason)
+		}
+		a.record(e)
 	}
 	clients, err := certs.OpenClients(o)
 	if err != nil {
-		return nil, badFlag("client-ca", err.Error())
+		return nil, usage(err, clientHint)
 	}
 	return clients, nil
 }
