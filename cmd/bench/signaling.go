@@ -91,7 +91,7 @@ func (s *server) settled(ctx context.Context, wait time.Duration) (int64, error)
 
 // The load of measureCPU.
 const (
-	pairs   = 100
+	pairs   = 1000   // so that each sends no more than a session may
 	rate    = 10_000 // messages a second, in all
 	seconds = 10
 )
