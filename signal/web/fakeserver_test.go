@@ -21,27 +21,42 @@ type message = map[string]any
 type fakeServer struct {
 	*httptest.Server
 	t          *testing.T
-	iceExpires int64 // set before anyone signs in; Unix seconds, 0 is never
+	iceExpires int64         // set before anyone signs in; Unix seconds, 0 is never
+	accessTTL  time.Duration // set before anyone signs in; of access tokens
 
-	mu    sync.Mutex
-	conns map[string]*fakeConn // guarded by mu; by name
-	holds map[string]bool      // guarded by mu; types that are kept in held
-	seen  []message            // guarded by mu; what people sent, with "from"
+	mu       sync.Mutex
+	conns    map[string]*fakeConn        // guarded by mu; by name
+	holds    map[string]bool             // guarded by mu; types that are kept in held
+	slow     map[string]int              // guarded by mu; how many more of a type are too fast
+	seen     []message                   // guarded by mu; what people sent, with "from"
+	permits  map[string][]string         // guarded by mu; by name
+	answers  map[string]http.HandlerFunc // guarded by mu; by path
+	requests []apiRequest                // guarded by mu
+	valid    map[string]fakeToken        // guarded by mu
+	issued   []string                    // guarded by mu
 
-	held chan func() // deliveries that wait for release
+	held    chan func() // deliveries that wait for release
+	minutes int         // owned by the test; calls of expire
 }
 
 type fakeConn struct {
 	ws       *websocket.Conn
-	name     string
-	watching bool // asked who is here; guarded by fakeServer.mu
+	name     string // guarded by fakeServer.mu, and so are those below
+	room     string
+	token    bool // signed in with one
+	watching bool // asked who is here
 }
 
 func newFakeServer(t *testing.T) *fakeServer {
 	t.Helper()
-	s := &fakeServer{t: t, conns: map[string]*fakeConn{}, holds: map[string]bool{}, held: make(chan func(), 64)}
+	s := &fakeServer{
+		t: t, accessTTL: 15 * time.Minute, held: make(chan func(), 64),
+		conns: map[string]*fakeConn{}, holds: map[string]bool{}, slow: map[string]int{}, permits: map[string][]string{},
+		answers: map[string]http.HandlerFunc{}, valid: map[string]fakeToken{},
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ws", s.serve)
+	mux.HandleFunc("/api/", s.serveAPI)
 	mux.Handle("/", Handler())
 	s.Server = httptest.NewTLSServer(mux) // as in production: wss is another scheme than the page's
 	t.Cleanup(s.Close)
@@ -78,43 +93,100 @@ func (s *fakeServer) handle(c *fakeConn, m message) {
 	case "ice":
 		s.note(c, m)
 		s.write(c, message{"type": "ice", "ref": m["id"], "iceServers": []message{}})
+	case "refresh":
+		s.refresh(c, m)
 	default:
 		s.forward(c, m)
 	}
 }
 
 func (s *fakeServer) login(c *fakeConn, m message) {
-	name := str(m["name"])
+	name, room := str(m["name"]), "lobby"
 	reply := message{"type": "login", "ref": m["id"], "success": false}
+	text, byToken := m["token"].(string)
+	known := goodPassword(m)
+	if byToken {
+		token, err := s.verify("room", text)
+		name, room, known = token.name, token.room, err == nil
+	}
+	s.note(c, m)
 	s.mu.Lock()
 	switch {
-	case name == "hasty":
-		reply["code"], reply["retryAfter"] = "rate_limited", 30
-	case !goodPassword(m):
+	case !known:
 		reply["code"] = "bad_credentials"
 	case s.conns[name] != nil:
 		reply["code"] = "already_logged_in"
+	case room == "full":
+		reply["code"], reply["retryAfter"] = "busy", 10
 	default:
-		reply["success"], reply["name"] = true, name
-		reply["iceServers"], reply["iceExpires"] = []message{}, s.iceExpires
-		c.name, s.conns[name] = name, c
+		c.name, c.room, c.token, s.conns[name] = name, room, byToken, c
 	}
 	s.mu.Unlock()
+	if c.name != "" {
+		s.welcome(c, reply)
+	}
 	s.write(c, reply)
 	s.announce(c, "joined")
 }
 
+// welcome says what a session has; less, if it began without a token: that is a
+// server which knows of none.
+func (s *fakeServer) welcome(c *fakeConn, reply message) {
+	reply["success"], reply["name"] = true, c.name
+	reply["iceServers"], reply["iceExpires"] = []message{}, s.iceExpires
+	if !c.token {
+		return
+	}
+	reply["room"], reply["permissions"] = c.room, s.permissionsOf(c.name, c.room)
+	reply["expires"] = time.Now().Add(10 * time.Minute).Unix()
+	if c.room == "relayed" {
+		reply["iceTransportPolicy"] = "relay"
+	}
+}
+
+func (s *fakeServer) refresh(c *fakeConn, m message) {
+	s.note(c, m)
+	token, err := s.verify("room", str(m["token"]))
+	if err != nil || token.name != c.name || token.room != c.room {
+		s.write(c, message{"type": "error", "ref": m["id"], "code": "forbidden", "message": "not your token"})
+		return
+	}
+	reply := message{"type": "login", "ref": m["id"]}
+	s.welcome(c, reply)
+	s.write(c, reply)
+}
+
+// expire tells somebody that the session ends in a minute. Each time it is another
+// minute.
+func (s *fakeServer) expire(name string) {
+	s.t.Helper()
+	s.minutes++
+	s.inject(name, message{"type": "expiring", "expires": time.Now().Add(time.Duration(s.minutes) * time.Minute).Unix()})
+}
+
 func (s *fakeServer) forward(c *fakeConn, m message) {
+	kind := str(m["type"])
 	s.mu.Lock()
-	to, held := s.conns[str(m["name"])], s.holds[str(m["type"])]
+	to, held := s.conns[str(m["name"])], s.holds[kind]
+	slow := s.slow[kind] > 0
+	if slow {
+		s.slow[kind]--
+	}
 	s.mu.Unlock()
 	s.note(c, m)
-	if to == nil {
+	if slow {
+		s.write(c, message{"type": "error", "code": "rate_limited", "retryAfter": 1, "ref": m["id"], "name": m["name"], "call": m["call"]})
+		return
+	}
+	if to == nil || to.room != c.room {
 		s.write(c, message{"type": "error", "code": "peer_offline", "ref": m["id"], "name": m["name"], "call": m["call"]})
 		return
 	}
 	delete(m, "id")
 	m["name"] = c.name
+	if (kind == "offer" || kind == "answer") && c.token {
+		m["permissions"] = s.permissionsOf(c.name, c.room)
+	}
 	if held {
 		s.held <- func() { s.write(to, m) }
 		return
@@ -137,8 +209,8 @@ func (s *fakeServer) others(c *fakeConn) []message {
 	defer s.mu.Unlock()
 	c.watching = true
 	list := []message{}
-	for name := range s.conns {
-		if name != c.name {
+	for name, other := range s.conns {
+		if name != c.name && other.room == c.room {
 			list = append(list, message{"name": name})
 		}
 	}
@@ -161,13 +233,13 @@ func (s *fakeServer) announce(c *fakeConn, kind string) {
 	s.mu.Lock()
 	var to []*fakeConn
 	for _, other := range s.conns {
-		if other != c && other.watching && c.name != "" {
+		if other != c && other.watching && c.name != "" && other.room == c.room {
 			to = append(to, other)
 		}
 	}
 	s.mu.Unlock()
 	for _, other := range to {
-		s.write(other, message{"type": kind, "name": c.name, "room": "lobby"})
+		s.write(other, message{"type": kind, "name": c.name, "room": c.room})
 	}
 }
 
@@ -183,12 +255,19 @@ func (s *fakeServer) write(c *fakeConn, m message) {
 // join puts people into the room who do nothing.
 func (s *fakeServer) join(names ...string) {
 	for _, name := range names {
-		c := &fakeConn{name: name}
+		c := &fakeConn{name: name, room: "lobby"}
 		s.mu.Lock()
 		s.conns[name] = c
 		s.mu.Unlock()
 		s.announce(c, "joined")
 	}
+}
+
+// slowDown says of the next n messages of a type that they came too fast.
+func (s *fakeServer) slowDown(kind string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slow[kind] = n
 }
 
 // inject sends name a message as if another client had.

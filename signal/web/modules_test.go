@@ -102,8 +102,8 @@ func TestTextsForCodes(t *testing.T) {
 		`m.endText("__proto__", true, "bob")`:                            "bob hung up.",
 		`m.endText("hangup", false, "bob")`:                              "You hung up.",
 		`m.endText("ice_timeout", false, "bob")`:                         "No connection could be made.",
-		`m.errorText({ code: "rate_limited", retryAfter: 300 })`:         "Too many tries. Wait 5 minutes and try again.",
-		`m.errorText({ code: "rate_limited" })`:                          "Too many tries. Wait a moment and try again.",
+		`m.errorText({ code: "rate_limited", retryAfter: 300 })`:         "Too many failed attempts. Try again in 5 minutes.",
+		`m.errorText({ code: "rate_limited" })`:                          "Too many failed attempts. Try again in a moment.",
 		`m.errorText({ code: "toString", message: "not in this room" })`: "The server said: not in this room",
 		`m.closeText(4001)`:                                              "This page could not keep up with the server.",
 	} {

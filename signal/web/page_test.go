@@ -12,7 +12,7 @@ func TestSignInFailureIsSaidBesideTheForm(t *testing.T) {
 	for _, tt := range []struct{ name, password, want string }{
 		{"alice", "wrong", "Wrong name or password."},
 		{"taken", "taken-password", "This name is already in use. Sign out there first."},
-		{"hasty", "any", "Too many tries. Wait 30 s and try again."},
+		{"hasty", "any", "Too many failed attempts. Try again in 8 s."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newFakeServer(t)

@@ -36,7 +36,8 @@ const events = {
   people: (names, total) => people.show(names, total),
   permitted(chat) {
     mayChat = chat;
-    byId("people-mute").hidden = chat;
+    byId("people-mute").hidden = byId("idle-mute").hidden = chat;
+    byId("idle-ready").hidden = !chat;
     showBlocked();
   },
   call(next) {

@@ -1,14 +1,16 @@
 // What people read for the codes that programs exchange.
 
+import { validName } from "./names.js";
+
 const errors = {
   bad_credentials: () => "Wrong name or password.",
   already_logged_in: () => "This name is already in use. Sign out there first.",
   rate_limited: (m) => `${m.name ? "Too much was sent at once." : "Too many failed attempts."} Try again ${wait(m.retryAfter)}.`,
   token_expired: () => "Your sign-in has expired. Sign in again.",
   token_replayed: () => "Your sign-in was used already. Sign in again.",
-  peer_offline: (m) => `${m.name || "This person"} is not here.`,
+  peer_offline: (m) => `${validName(m.name) ? m.name : "This person"} is not here.`,
   forbidden: (m, room) => room ? `You are not allowed to join the room ${room}.` : "You are not allowed to do that.",
-  busy: (m, room) => room ? `The room ${room} is full. Try again ${wait(m.retryAfter)}.` : "The server is busy. Try again in a moment.",
+  busy: (m, room) => `${room ? `The room ${room} is full, or the server is busy` : "The server is busy"}. Try again ${wait(m.retryAfter)}.`,
   internal: () => "Something went wrong on the server. Try again in a moment.",
 };
 
