@@ -324,13 +324,14 @@ func clientCertificate(t *testing.T, name string) tls.Certificate {
 
 // A room whose policy is relay needs one, and then uses nothing else.
 func TestRoomOfRelays(t *testing.T) {
-	s := newFakeServer(t)
-	s.grant = func(reply *protocol.LoginReply) { reply.ICETransportPolicy = protocol.ICERelay }
-	if _, err := s.join("carol").Call(testContext(t), "carol2"); !errors.Is(err, errNoRelay) {
+	none, one := newFakeServer(t), newFakeServer(t)
+	policy := func(reply *protocol.LoginReply) { reply.ICETransportPolicy = protocol.ICERelay }
+	none.grant, one.grant = policy, policy
+	if _, err := none.join("alice").Call(testContext(t), "bob"); !errors.Is(err, errNoRelay) {
 		t.Errorf("without a relay: %v, want %v", err, errNoRelay)
 	}
-	s.ice = []protocol.ICEServer{startRelay(t)}
-	s.tamper = func(from, _ string, m protocol.Forwarded) protocol.Forwarded {
+	one.ice = []protocol.ICEServer{startRelay(t)}
+	one.tamper = func(from, _ string, m protocol.Forwarded) protocol.Forwarded {
 		for _, line := range candidatesIn(m) {
 			if got := candidateType(line); got != webrtc.ICECandidateTypeRelay.String() {
 				t.Errorf("%s gave a candidate of type %s", from, got)
@@ -338,6 +339,6 @@ func TestRoomOfRelays(t *testing.T) {
 		}
 		return m
 	}
-	call, callee := connect(t, s.join("alice"), s.join("bob"))
+	call, callee := connect(t, one.join("alice"), one.join("bob"))
 	wantChat(t, call, callee)
 }

@@ -239,8 +239,15 @@ func TestSessionIsRenewed(t *testing.T) {
 	renewed := make(chan struct{}, 1)
 	client, err := peer.Dial(t.Context(), ts.signalURL(), &peer.Config{
 		TLSConfig: trust,
-		Token:     func(context.Context) (string, error) { return <-tokens, nil },
-		Logger:    slog.New(onMessage{"the sign-in was renewed", func() { wake(renewed) }}),
+		Token: func(ctx context.Context) (string, error) {
+			select {
+			case token := <-tokens:
+				return token, nil
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
+		},
+		Logger: slog.New(onMessage{"the sign-in was renewed", func() { wake(renewed) }}),
 	})
 	if err != nil {
 		t.Fatal(err)
