@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"os"
+	"path/filepath"
+	"strings"
 )
 
 // Two programs sign in to the same server; one calls the other, they chat, and one
@@ -51,4 +54,34 @@ func Example() {
 	call.Close()
 	<-done
 	// Output: alice: hello
+}
+
+// A program signs in with the token of an outside issuer, which another program
+// keeps fresh in a file.
+func ExampleTokenSource() {
+	server := startFakeServer() // yours is wss://your.host:9090
+	defer server.close()
+	dir, err := os.MkdirTemp("", "runner")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "token")
+	if err := os.WriteFile(file, []byte("outside:runner\n"), 0o600); err != nil {
+		log.Fatal(err)
+	}
+
+	client, err := Dial(context.Background(), server.url(), &Config{
+		Room: "deploy",
+		Token: func(context.Context) (string, error) {
+			token, err := os.ReadFile(file)
+			return strings.TrimSpace(string(token)), err
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	fmt.Println(client.User(), "is in", client.Room())
+	// Output: runner is in deploy
 }

@@ -61,10 +61,12 @@ func (c *Client) renew() {
 		err := c.refresh(ctx)
 		c.renewal.note(err)
 		pause, again := retry(err)
+		if err != nil {
+			c.log.Info("the sign-in was not renewed", "reason", err, "again", again)
+		}
 		if !again || ctx.Err() != nil {
 			return
 		}
-		c.log.Info("the sign-in was not renewed", "reason", err, "again in", pause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
