@@ -272,6 +272,17 @@ func parseAudit(t *testing.T, content string) (events []event) {
 	return events
 }
 
+// count returns how often an event is on record.
+func (s *server) count(event string) (n int) {
+	s.t.Helper()
+	for _, e := range s.audit() {
+		if e.String() == event {
+			n++
+		}
+	}
+	return n
+}
+
 // wantEvent checks that the record has an event once, and returns it.
 func (s *server) wantEvent(want string) (found event) {
 	s.t.Helper()
