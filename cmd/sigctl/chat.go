@@ -135,9 +135,6 @@ func runChat(ctx context.Context, opts *chatOptions, std stdio) error {
 		return opts.dialFault(err)
 	}
 	defer client.Close()
-	if room := client.Room(); room != protocol.Lobby && !opts.json {
-		fmt.Fprintf(std.err, "Room: %s\n", room)
-	}
 	return opts.endFault(chatLines(ctx, client, opts, std))
 }
 

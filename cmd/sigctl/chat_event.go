@@ -16,6 +16,7 @@ type (
 	// signedIn is the first event.
 	signedIn struct {
 		User   string `json:"user"`
+		Room   string `json:"room"`
 		Server string `json:"server"`
 	}
 	// calling says that a call goes out.

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/sigctl/sigctl/peer"
+	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
 // linePrinter prints the events of a chat: messages as results, the rest as
@@ -61,7 +62,7 @@ func (p *linePrinter) failed(err error) error {
 func printStatus(w io.Writer, e chatEvent) {
 	switch e := e.(type) {
 	case signedIn:
-		fmt.Fprintf(w, "Signed in as %s at %s.\n", e.User, e.Server)
+		fmt.Fprintf(w, "Signed in as %s%s at %s.\n", e.User, inRoom(e.Room), e.Server)
 	case calling:
 		fmt.Fprintf(w, "Calling %s…\n", e.Peer)
 	case connected:
@@ -75,12 +76,20 @@ func printStatus(w io.Writer, e chatEvent) {
 	}
 }
 
+// inRoom names a room that is not where everybody is.
+func inRoom(room string) string {
+	if room == protocol.Lobby {
+		return ""
+	}
+	return " in room " + room
+}
+
 // chatLines runs the line mode: lines of the input go out, texts come in as lines.
 func chatLines(ctx context.Context, client *peer.Client, opts *chatOptions, std stdio) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	printer := &linePrinter{std: std, json: opts.json, stop: stop}
-	printer.emit(signedIn{User: client.User(), Server: opts.server})
+	printer.emit(signedIn{User: client.User(), Room: client.Room(), Server: opts.server})
 	in := readLines(std.in)
 	defer in.stop()
 	if opts.call != "" {

@@ -42,5 +42,5 @@ func chatScreen(ctx context.Context, config *peer.Config, opts *chatOptions, in 
 		case <-calling.Done():
 		}
 	})
-	return t.run(ctx, newScreen(opts.user, opts.server, engine, lipgloss.NewRenderer(std.out)))
+	return t.run(ctx, newScreen(client.User(), client.Room(), opts.server, engine, lipgloss.NewRenderer(std.out)))
 }

@@ -59,10 +59,10 @@ type entry struct {
 // printable where it enters.
 type screen struct {
 	// set at construction
-	user, server string
-	calls        calls
-	now          func() time.Time
-	style        styles
+	user, room, server string
+	calls              calls
+	now                func() time.Time
+	style              styles
 
 	width, height int
 	input         typedLine
@@ -77,8 +77,8 @@ type screen struct {
 	asked         bool   // /peers waits for its answer
 }
 
-func newScreen(user, server string, c calls, renderer *lipgloss.Renderer) *screen {
-	return &screen{user: user, server: printable(server), calls: c, now: time.Now, style: newStyles(renderer)}
+func newScreen(user, room, server string, c calls, renderer *lipgloss.Renderer) *screen {
+	return &screen{user: user, room: room, server: printable(server), calls: c, now: time.Now, style: newStyles(renderer)}
 }
 
 // effect is what the screen wants done, and does not wait for.

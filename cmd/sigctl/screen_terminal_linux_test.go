@@ -63,7 +63,7 @@ func TestTerminal(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			tty, ended := newTerminal(theirs, theirs), make(chan error, 1)
 			calls := &fakeCalls{}
-			s := newScreen("user1", "wss://example.com", calls, lipgloss.NewRenderer(theirs))
+			s := newScreen("user1", "lobby", "wss://example.com", calls, lipgloss.NewRenderer(theirs))
 			go func() { ended <- tty.run(ctx, s) }()
 			awaitOutput(t, ours, "user1 @ example.com")
 			tty.post(inCall)

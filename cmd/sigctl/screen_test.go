@@ -42,7 +42,7 @@ func (f *fakeCalls) Stats() []string        { return []string{"path direct"} }
 func newTestScreen(t *testing.T, width, height int, profile termenv.Profile) *testScreen {
 	renderer := lipgloss.NewRenderer(io.Discard, termenv.WithProfile(profile))
 	calls := &fakeCalls{}
-	s := newScreen("user1", "wss://example.com:9090", calls, renderer)
+	s := newScreen("user1", "lobby", "wss://example.com:9090", calls, renderer)
 	s.now = func() time.Time { return time.Date(2026, 1, 2, 12, 34, 0, 0, time.UTC) }
 	ts := &testScreen{t, s, calls}
 	ts.send(resized{width, height})

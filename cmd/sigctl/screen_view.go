@@ -88,9 +88,9 @@ func (s *screen) inputRow() string {
 	return s.style.accent.Render(prompt) + s.input.view(width, placeholder, s.style.title, s.style.dim)
 }
 
-// titleRow says who is signed in where, and how many others are here.
+// titleRow says who is signed in, in which room and where, and how many others are here.
 func (s *screen) titleRow() string {
-	left := " sigctl  " + s.user
+	left := " sigctl  " + s.user + inRoom(s.room)
 	if s.width >= narrow {
 		left += " @ " + strings.TrimPrefix(strings.TrimPrefix(s.server, "wss://"), "ws://")
 	}
