@@ -47,7 +47,7 @@ type person struct {
 
 	mu       sync.Mutex
 	faults   []string // guarded by mu; what must not be in the console
-	warnings []string // guarded by mu; what the page itself wrote there
+	warnings []string // guarded by mu; all else that is written there
 }
 
 // newPerson opens the page. Scripts run in it before the page's own.
@@ -80,6 +80,7 @@ func (p *person) watchConsole() {
 				p.warnings = append(p.warnings, string(arg.Value))
 			}
 		case *cdplog.EventEntryAdded:
+			p.warnings = append(p.warnings, e.Entry.Text+" "+e.Entry.URL)
 			if e.Entry.Source == "security" || e.Entry.Source == "javascript" {
 				p.faults = append(p.faults, e.Entry.Text)
 			}
@@ -160,6 +161,12 @@ func (p *person) signIn(password string) {
 	p.t.Helper()
 	p.write("#name", p.name)
 	p.write("#password", password+"\r")
+}
+
+func (p *person) signInTo(room, password string) {
+	p.t.Helper()
+	p.write("#room", room)
+	p.signIn(password)
 }
 
 // signedIn returns people who are signed in and see each other.

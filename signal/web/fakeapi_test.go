@@ -132,6 +132,13 @@ func (s *fakeServer) verify(kind, text string) (fakeToken, error) {
 	return token, nil
 }
 
+// revoke makes all tokens that were issued invalid.
+func (s *fakeServer) revoke() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.valid)
+}
+
 // permissionsOf returns what somebody may do in a room.
 func (s *fakeServer) permissionsOf(name, room string) []string {
 	s.mu.Lock()

@@ -252,10 +252,12 @@ func (s *fakeServer) write(c *fakeConn, m message) {
 	}
 }
 
-// join puts people into the room who do nothing.
-func (s *fakeServer) join(names ...string) {
+// join puts people into the lobby who do nothing.
+func (s *fakeServer) join(names ...string) { s.joinRoom("lobby", names...) }
+
+func (s *fakeServer) joinRoom(room string, names ...string) {
 	for _, name := range names {
-		c := &fakeConn{name: name, room: "lobby"}
+		c := &fakeConn{name: name, room: room}
 		s.mu.Lock()
 		s.conns[name] = c
 		s.mu.Unlock()

@@ -9,19 +9,22 @@ import (
 )
 
 func TestSignInFailureIsSaidBesideTheForm(t *testing.T) {
-	for _, tt := range []struct{ name, password, want string }{
-		{"alice", "wrong", "Wrong name or password."},
-		{"taken", "taken-password", "This name is already in use. Sign out there first."},
-		{"hasty", "any", "Too many failed attempts. Try again in 8 s."},
+	for _, tt := range []struct{ name, password, room, want, focus string }{
+		{"alice", "wrong", "", "Wrong name or password.", "password"},
+		{"taken", "taken-password", "", "This name is already in use. Sign out there first.", "password"},
+		{"hasty", "any", "", "Too many failed attempts. Try again in 8 s.", "password"},
+		{"alice", "alice-password", "vault", "You are not allowed to join the room vault.", "room"},
+		{"alice", "alice-password", "full", "The room full is full, or the server is busy. Try again in 10 s.", "password"},
+		{"alice", "alice-password", "room/7", "A room’s name has letters, digits and . _ @ + - only.", "room"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(tt.name+" "+tt.room, func(t *testing.T) {
 			s := newFakeServer(t)
 			s.join("taken")
 			p := newPerson(t, s, tt.name)
-			p.signIn(tt.password)
+			p.signInTo(tt.room, tt.password)
 			p.wantText("signin-error", tt.want)
-			if got := eval[string](p, `document.activeElement.id`); got != "password" {
-				t.Errorf("got the focus on %q, want it on the password", got)
+			if got := eval[string](p, `document.activeElement.id`); got != tt.focus {
+				t.Errorf("got the focus on %q, want it on %q", got, tt.focus)
 			}
 		})
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
 // relayStats makes the page's own reading of the path see a relay candidate.
@@ -41,6 +43,20 @@ var states = []struct {
 		p := newPerson(t, s, "alice")
 		p.signIn("wrong")
 		p.wantText("signin-error", "Wrong name or password.")
+		return p
+	}},
+	{"room-refused", func(t *testing.T, s *fakeServer) *person {
+		p := newPerson(t, s, "alice")
+		p.signInTo("vault", "alice-password")
+		p.wantText("signin-error", "You are not allowed to join the room vault.")
+		return p
+	}},
+	{"room", func(t *testing.T, s *fakeServer) *person { return inRoom(t, s, "ops", "bob", "carol") }},
+	{"room-long", func(t *testing.T, s *fakeServer) *person { return inRoom(t, s, strings.Repeat("long", 16), "bob") }},
+	{"room-mute", func(t *testing.T, s *fakeServer) *person {
+		p := inRoom(t, s, "gallery", "bob")
+		p.click("#people .person")
+		p.wantText("find-hint", "You are not allowed to chat in this room.")
 		return p
 	}},
 	{"empty-room", func(t *testing.T, s *fakeServer) *person {
@@ -115,12 +131,39 @@ var states = []struct {
 		alice.wantText("signin-error", "The server is restarting.")
 		return alice
 	}},
+	{"expired", func(t *testing.T, s *fakeServer) *person {
+		alice := signedIn(t, s, "alice")[0]
+		s.revoke()
+		s.answer(protocol.PathLogin, fault(401, protocol.CodeBadCredentials, "", 0))
+		s.expire("alice")
+		alice.wantText("find-hint", "Your session ends in a minute: Wrong name or password.")
+		s.drop("alice", 4503)
+		alice.wantText("signin-error", "Your session has expired and was not extended: Wrong name or password.")
+		return alice
+	}},
+	{"expiring", func(t *testing.T, s *fakeServer) *person {
+		alice := inRoom(t, s, "ops", "bob")
+		s.answer(protocol.PathJoin, fault(403, protocol.CodeForbidden, "", 0))
+		s.expire("alice")
+		alice.wantText("find-hint", "Your session ends in a minute: You are not allowed to join the room ops.")
+		return alice
+	}},
 	{"lost-in-call", func(t *testing.T, s *fakeServer) *person {
 		alice := conversing(t, s)
 		s.drop("alice", 1011)
 		alice.wantVisible("banner")
 		return alice
 	}},
+}
+
+// inRoom signs alice in to a room where others are.
+func inRoom(t *testing.T, s *fakeServer, room string, others ...string) *person {
+	t.Helper()
+	s.joinRoom(room, others...)
+	alice := newPerson(t, s, "alice")
+	alice.signInTo(room, "alice-password")
+	alice.wantVisible("people-room")
+	return alice
 }
 
 // conversing leads alice into the middle of a conversation.

@@ -8,16 +8,18 @@ const passing = new Set(["rate_limited", "busy", "internal"]);
 
 export class Renewal {
   #renew;
+  #failed;
   #ends = 0;
   #running = false;
   #timer = 0;
 
   fault = ""; // a text for people: why the last attempt failed
 
-  // renew makes one attempt, and rejects with a text for people. An error with a
-  // code is a refusal.
-  constructor(renew) {
+  // renew makes one attempt, and rejects with a text for people, which failed then
+  // gets. An error with a code is a refusal.
+  constructor(renew, failed) {
     this.#renew = renew;
+    this.#failed = failed;
   }
 
   // start extends the session that ends at a time, Unix seconds. Each end is
@@ -49,7 +51,9 @@ export class Renewal {
       this.fault = "";
       return Infinity;
     } catch (error) {
+      if (!this.#running) return Infinity;
       this.fault = error.message;
+      this.#failed(this.fault);
       if (error.code && !passing.has(error.code)) return Infinity;
       return Math.max(pause, (error.retryAfter || 0) * 1000);
     }

@@ -23,7 +23,7 @@ const iceMargin = 60; // s for which ICE credentials must still be good
 export class Session {
   #signaling = new Signaling();
   #outbox = new Outbox(this.#signaling);
-  #renewal = new Renewal(() => this.#renew());
+  #renewal = new Renewal(() => this.#renew(), (fault) => this.#on.notice(`Your session ends in a minute: ${fault}`));
   #tokens;
   #roster;
   #on;

@@ -66,8 +66,9 @@ export class Tokens {
 
   // accept returns an answer that holds a token, and throws any other.
   #accept(status, answer, room) {
-    if (status !== 200) throw new ServerError({ code: proxyCodes[status], ...answer }, room);
-    if (typeof answer.token !== "string" || !/^[!-~]+$/.test(answer.token) || answer.token.length > maxToken) {
+    const code = answer.code ?? proxyCodes[status];
+    if (status !== 200 && code) throw new ServerError({ ...answer, code }, room);
+    if (status !== 200 || typeof answer.token !== "string" || !/^[!-~]+$/.test(answer.token) || answer.token.length > maxToken) {
       throw new Error(unusable);
     }
     return answer;
