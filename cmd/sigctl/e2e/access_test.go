@@ -210,13 +210,30 @@ func keys(m message) (names []string) {
 // keyID is the id of the key that signed a token.
 func keyID(t *testing.T, token string) string {
 	t.Helper()
-	head, _, _ := strings.Cut(token, ".")
-	decoded, err := base64.RawURLEncoding.DecodeString(head)
-	var header struct{ Kid string }
-	if err != nil || json.Unmarshal(decoded, &header) != nil || header.Kid == "" {
-		t.Fatalf("%s is no header of a token with a key's id", decoded)
+	return text(part(t, token, 0), "kid")
+}
+
+// claims are what a token says.
+func claims(t *testing.T, token string) message {
+	t.Helper()
+	return part(t, token, 1)
+}
+
+// part decodes the header or the claims of a token, without a look at its signature.
+func part(t *testing.T, token string, n int) (m message) {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		t.Fatalf("%q is no token", token)
 	}
-	return header.Kid
+	decoded, err := base64.RawURLEncoding.DecodeString(parts[n])
+	if err == nil {
+		err = json.Unmarshal(decoded, &m)
+	}
+	if err != nil {
+		t.Fatalf("part %d of a token: %v", n, err)
+	}
+	return m
 }
 
 // event is a line of the record.
