@@ -116,6 +116,25 @@ func TestRoomInWhichChattingIsNotAllowed(t *testing.T) {
 	alice.wantText("find-hint", "bob called, but you are not allowed to chat in this room.")
 }
 
+// What is no longer allowed is not offered; the call that stands goes on.
+func TestPermissionThatIsTakenAway(t *testing.T) {
+	s := newFakeServer(t)
+	alice, bob := inCall(t, s)
+	s.permit("alice", protocol.PermJoin)
+	s.expire("alice")
+	alice.waitFor(`document.querySelector("[data-muted]")`)
+	alice.say("still here")
+	bob.wantHeard("still here")
+	bob.click("#hangup")
+	alice.wantText("ended-text", "bob hung up.")
+	if eval[bool](alice, `document.getElementById("again").checkVisibility()`) {
+		t.Error("another call is offered, want none")
+	}
+	alice.click("#close")
+	alice.wantVisible("idle-mute")
+	alice.wantText("find-hint", "You are not allowed to chat in this room.")
+}
+
 func TestRoomDemandsTheRelay(t *testing.T) {
 	for room, want := range map[string]string{"": "all", "relayed": "relay"} {
 		s := newFakeServer(t)

@@ -10,7 +10,6 @@ const server = `${location.protocol === "https:" ? "wss" : "ws"}://${location.ho
 
 let session = null;
 let call = null;
-let mayChat = true;
 let unseen = 0;
 
 const signIn = new SignIn(async (name, password, room) => {
@@ -35,14 +34,12 @@ const conversation = new Conversation({
 const events = {
   people: (names, total) => people.show(names, total),
   permitted(chat) {
-    mayChat = chat;
-    byId("people-mute").hidden = byId("idle-mute").hidden = chat;
-    byId("idle-ready").hidden = !chat;
-    showBlocked();
+    people.setMuted(!chat);
+    byId("app").toggleAttribute("data-muted", !chat);
   },
   call(next) {
     call = next;
-    showBlocked();
+    people.setInCall(true);
     showCall(true);
     conversation.begin(next.peer, next.caller);
   },
@@ -58,7 +55,7 @@ const events = {
   ended(text) {
     call = null;
     byId("safety").close();
-    showBlocked();
+    people.setInCall(false);
     conversation.end(text);
   },
   notice: (text) => people.say(text),
@@ -72,12 +69,6 @@ const events = {
     if (!inCall) byId("signin-again").focus();
   },
 };
-
-// showBlocked says why nobody can be called now, if that is so.
-function showBlocked() {
-  const block = call ? "Hang up first to call someone else." : "You are not allowed to chat in this room.";
-  people.setBlocked(call || !mayChat ? block : "");
-}
 
 // showCall shows the call, or the place where the next one will be.
 function showCall(visible) {

@@ -3,13 +3,16 @@
 import { byId, element, icon, paintAvatar } from "./dom.js";
 import { validName } from "./names.js";
 
+const mutedText = "You are not allowed to chat in this room.";
+
 export class People {
   #list = byId("people");
   #field = byId("find-name");
   #hint = byId("find-hint");
   #names = [];
   #total = 0;
-  #blocked = "";
+  #inCall = false;
+  #muted = false;
   #oncall;
 
   // oncall gets the name of the person to call.
@@ -39,19 +42,30 @@ export class People {
     byId("room-name").textContent = room;
   }
 
-  // setBlocked says why no call can be made; "" if one can.
-  setBlocked(text) {
-    this.#blocked = text;
-    this.#list.classList.toggle("blocked", text !== "");
-    this.say("");
+  // setInCall says whether there is a call already.
+  setInCall(inCall) {
+    this.#inCall = inCall;
+    this.#block();
+  }
+
+  // setMuted says whether calls are not allowed here.
+  setMuted(muted) {
+    this.#muted = muted;
+    this.#block();
   }
 
   say(text) {
-    this.#hint.textContent = text;
+    this.#hint.textContent = text || (this.#muted ? mutedText : "");
+  }
+
+  #block() {
+    this.#list.classList.toggle("blocked", this.#inCall || this.#muted);
+    this.say("");
   }
 
   #call(name) {
-    if (this.#blocked) return this.say(this.#blocked);
+    if (this.#inCall) return this.say("Hang up first to call someone else.");
+    if (this.#muted) return this.say(mutedText);
     this.#field.value = "";
     this.#render();
     this.#oncall(name);

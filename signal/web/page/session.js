@@ -110,6 +110,7 @@ export class Session {
 
   async #renew() {
     const token = await this.#tokens.next();
+    if (!token) throw new Error("The server gives no tokens.");
     this.#grant(await this.#signaling.request({ type: "refresh", token }));
   }
 
