@@ -25,10 +25,7 @@ type admission struct {
 }
 
 // place is where a connection is counted. Guarded by admission.mu.
-type place struct {
-	group netip.Prefix // the zero Prefix: by no address
-	left  bool
-}
+type place struct{ group netip.Prefix } // the zero Prefix: by no address
 
 func newAdmission(max, maxPerAddress int, proxies *listen.Proxies, log *slog.Logger) *admission {
 	return &admission{max: max, maxPerAddress: maxPerAddress, proxies: proxies, log: log, byAddr: map[netip.Prefix]int{}}
@@ -47,36 +44,36 @@ func (a *admission) enter() bool {
 
 // settle counts a connection at its client's address, or reports that there are
 // too many from there.
-func (a *admission) settle(p *place, client netip.Addr) bool {
+func (a *admission) settle(s *socket, client netip.Addr) bool {
 	group := limit.Group(client)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case p.left, p.group == group:
+	case s.place == nil, s.place.group == group:
 		return true
 	case a.byAddr[group] >= a.maxPerAddress:
 		return false
 	}
-	a.forgetLocked(p)
-	p.group = group
+	a.forgetLocked(s.place.group)
+	s.place.group = group
 	a.byAddr[group]++
 	return true
 }
 
 // leave ends the counting; later calls do nothing.
-func (a *admission) leave(p *place) {
+func (a *admission) leave(s *socket) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !p.left {
-		p.left = true
+	if s.place != nil {
 		a.pending--
-		a.forgetLocked(p)
+		a.forgetLocked(s.place.group)
+		s.place = nil
 	}
 }
 
-func (a *admission) forgetLocked(p *place) {
-	if a.byAddr[p.group]--; a.byAddr[p.group] <= 0 {
-		delete(a.byAddr, p.group)
+func (a *admission) forgetLocked(group netip.Prefix) {
+	if a.byAddr[group]--; a.byAddr[group] <= 0 {
+		delete(a.byAddr, group)
 	}
 }
 

@@ -25,11 +25,11 @@ type conn struct {
 	ws     *websocket.Conn
 	reader *bufio.Reader // of ws
 	sock   *socket       // below ws and TLS: closing it never waits
-	eager  bool          // may be written to without waiting
 	id     string        // of the session that a login makes
 	client netip.Addr    // as proxies tell it
 	cert   *certs.Client // whom the TLS client certificate identifies; nil: there is none
-	slot   int           // in the registry
+	slot   uint8         // in the registry
+	eager  bool          // may be written to without waiting
 
 	session *session // owned by the reader; nil before the login
 	faults  *faults  // owned by the reader; nil before the first

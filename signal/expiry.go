@@ -23,8 +23,8 @@ func (c *conn) watchExpiry() {
 	defer c.mu.Unlock()
 	c.timer.Stop()
 	c.timer = nil
-	if expires := c.session.expires; !expires.IsZero() {
-		c.timer = time.AfterFunc(time.Until(expires)-protocol.ExpiryNotice, c.expiryDue)
+	if expires := c.session.expires; expires != 0 {
+		c.timer = time.AfterFunc(time.Until(time.Unix(expires, 0))-protocol.ExpiryNotice, c.expiryDue)
 	}
 }
 
@@ -36,7 +36,7 @@ func (c *conn) expiryDue() {
 		c.mu.Unlock()
 		return
 	}
-	expires, left := s.expires, time.Until(s.expires)
+	expires, left := s.expires, time.Until(time.Unix(s.expires, 0))
 	warn := false
 	switch {
 	case left <= 0:
@@ -49,7 +49,7 @@ func (c *conn) expiryDue() {
 	}
 	c.mu.Unlock()
 	if warn {
-		c.send("", protocol.Expiring{Expires: expires.Unix()})
+		c.send("", protocol.Expiring{Expires: expires})
 	}
 }
 
@@ -73,7 +73,7 @@ func (s *session) refresh(ctx context.Context, ref string, m protocol.Refresh) e
 		return err
 	}
 	c.mu.Lock()
-	s.permissions, s.expires, s.warned = id.grant.Permissions, c.expiry(id), false
+	s.permissions, s.expires, s.warned = c.server.permissions.of(id.grant.Permissions), unixSeconds(c.expiry(id)), false
 	c.mu.Unlock()
 	c.watchExpiry()
 	c.send(ref, s.welcome())

@@ -83,7 +83,7 @@ func (s *Server) upgrade(u *websocket.Upgrader, w http.ResponseWriter, r *http.R
 		ws.Close() // the server is closing
 		return
 	}
-	if !s.admission.settle(&c.sock.place, who.addr) { // a proxy's: now it is known whose it is
+	if !s.admission.settle(c.sock, who.addr) { // a proxy's: now it is known whose it is
 		c.shutdown(protocol.CloseRateLimited, errCrowded.Error())
 	}
 	go c.serve(s.ctx) // the request's context ends with the handler

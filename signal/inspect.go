@@ -43,10 +43,14 @@ func (s *Server) List() []SessionInfo {
 func (s *session) info() SessionInfo {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
-	return SessionInfo{
+	info := SessionInfo{
 		User: s.name, Room: s.room.name, Session: s.conn.id, Address: s.conn.client, Method: s.method,
-		Since: s.since.UTC(), Expires: s.expires.UTC(), Permissions: s.permissions,
+		Since: time.Unix(s.since, 0).UTC(), Permissions: s.permissions,
 	}
+	if s.expires != 0 {
+		info.Expires = time.Unix(s.expires, 0).UTC()
+	}
+	return info
 }
 
 // Rooms returns every room that somebody is in, by name.

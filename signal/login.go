@@ -78,8 +78,8 @@ func (c *conn) login(ctx context.Context, ref string, id identity, room string) 
 		return err
 	}
 	s := &session{
-		conn: c, name: id.user, method: id.method, since: time.Now(),
-		permissions: g.permissions, expires: c.expiry(id),
+		conn: c, name: id.user, method: id.method, since: time.Now().Unix(),
+		permissions: c.server.permissions.of(g.permissions), expires: unixSeconds(c.expiry(id)),
 	}
 	if err := c.server.hub.claim(s, g); err != nil {
 		return err
@@ -131,7 +131,7 @@ func (s *session) welcome() protocol.LoginReply {
 		Room:               s.room.name,
 		Permissions:        s.permissions,
 		Session:            s.conn.id,
-		Expires:            unixSeconds(s.expires),
+		Expires:            s.expires,
 		ICEServers:         servers,
 		ICEExpires:         expires,
 		ICETransportPolicy: s.conn.server.cfg.Policy().Room(s.room.name).ICETransportPolicy,

@@ -16,7 +16,7 @@ const slots = int(protocol.PingInterval / time.Second)
 type registry struct {
 	mu     sync.Mutex
 	slot   [slots]map[*conn]struct{}
-	next   int
+	next   uint8
 	open   int
 	closed map[protocol.CloseCode]uint64 // ended connections by how they ended
 	ended  bool
@@ -30,7 +30,7 @@ func (r *registry) add(c *conn) bool {
 		return false
 	}
 	c.slot = r.next
-	r.next = (r.next + 1) % slots
+	r.next = (r.next + 1) % uint8(slots)
 	if r.slot[c.slot] == nil {
 		r.slot[c.slot] = map[*conn]struct{}{}
 	}

@@ -26,14 +26,15 @@ const (
 
 // Server is a signaling server. Make it with New.
 type Server struct {
-	cfg       Config // set at construction
-	log       *slog.Logger
-	admission *admission
-	apiLimit  *limit.Buckets[netip.Prefix] // requests of the HTTP API
-	refusals  *limit.Buckets[netip.Prefix] // of strangers and sessions
-	conns     registry
-	hub       hub
-	http      *http.Server
+	cfg         Config // set at construction
+	log         *slog.Logger
+	admission   *admission
+	apiLimit    *limit.Buckets[netip.Prefix] // requests of the HTTP API
+	refusals    *limit.Buckets[netip.Prefix] // of strangers and sessions
+	conns       registry
+	permissions permissionSets
+	hub         hub
+	http        *http.Server
 
 	ctx     context.Context // of Serve; connections outlive their request's
 	running sync.WaitGroup  // the goroutines of all connections
@@ -46,12 +47,13 @@ func New(cfg *Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg:       c,
-		log:       c.Logger,
-		admission: newAdmission(c.MaxPending, c.MaxPendingPerAddress, c.Proxies, c.Logger),
-		apiLimit:  limit.NewBuckets[netip.Prefix](apiRate, addressTable),
-		refusals:  limit.NewBuckets[netip.Prefix](refusalsPerAddress, addressTable),
-		hub:       newHub(),
+		cfg:         c,
+		log:         c.Logger,
+		admission:   newAdmission(c.MaxPending, c.MaxPendingPerAddress, c.Proxies, c.Logger),
+		apiLimit:    limit.NewBuckets[netip.Prefix](apiRate, addressTable),
+		refusals:    limit.NewBuckets[netip.Prefix](refusalsPerAddress, addressTable),
+		permissions: newPermissionSets(),
+		hub:         newHub(),
 	}
 	s.http = &http.Server{
 		Handler:           s.routes(),

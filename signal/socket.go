@@ -22,11 +22,10 @@ type socket struct {
 	net.Conn
 	raw       syscall.RawConn // nil: waits and writes go through Conn
 	admission *admission
-	place     place // guarded by admission.mu
+	place     *place // guarded by admission.mu; nil: not counted any more
 
-	origin sync.Once
-	remote net.Addr // set by origin
-	fault  error    // set by origin; why nothing is read
+	once   sync.Once
+	origin *origin // set by once; nil: it is Conn's
 
 	// Owned by the reader.
 	idle  bool    // Read reports errIdle rather than wait
@@ -39,7 +38,7 @@ type socket struct {
 }
 
 func newSocket(nc net.Conn, a *admission) *socket {
-	s := &socket{Conn: nc, admission: a, remote: nc.RemoteAddr()}
+	s := &socket{Conn: nc, admission: a, place: new(place)}
 	if sc, ok := nc.(syscall.Conn); ok && rawIO {
 		s.raw, _ = sc.SyscallConn() // without it there is the slower way
 	}
@@ -49,14 +48,23 @@ func newSocket(nc net.Conn, a *admission) *socket {
 // RemoteAddr is the client's address, as a proxy that has to tell it says. The
 // first to ask is the goroutine that serves the connection; it waits for that.
 func (s *socket) RemoteAddr() net.Addr {
-	s.origin.Do(s.findOrigin)
-	return s.remote
+	s.once.Do(s.findOrigin)
+	if s.origin == nil {
+		return s.Conn.RemoteAddr()
+	}
+	return s.origin.client
+}
+
+// origin is where a connection comes from, if that is not its socket's other end.
+type origin struct {
+	client net.Addr
+	fault  error // why nothing is read
 }
 
 // findOrigin says who the client is, and counts the connection there. Connections
 // of a proxy that tells it in an HTTP header are counted when that has come.
 func (s *socket) findOrigin() {
-	from := listen.HostAddr(s.remote)
+	from := listen.HostAddr(s.Conn.RemoteAddr())
 	proxies := s.admission.proxies
 	if proxies.Expects(from) {
 		client, rest, err := listen.ReadPROXY(s.Conn)
@@ -64,19 +72,22 @@ func (s *socket) findOrigin() {
 			if !errors.Is(err, io.EOF) { // which is a proxy that only looks whether we are there
 				s.admission.log.Warn("connection of a trusted proxy refused", "addr", from, "err", err)
 			}
-			s.fault = err
-			s.Close()
+			s.turnAway(err)
 			return
 		}
 		s.ahead = rest
 		if client.IsValid() {
-			s.remote, from = net.TCPAddrFromAddrPort(client), client.Addr()
+			s.origin, from = &origin{client: net.TCPAddrFromAddrPort(client)}, client.Addr()
 		}
 	}
-	if !proxies.Trusts(from) && !s.admission.settle(&s.place, from) {
-		s.fault = errCrowded
-		s.Close()
+	if !proxies.Trusts(from) && !s.admission.settle(s, from) {
+		s.turnAway(errCrowded)
 	}
+}
+
+func (s *socket) turnAway(why error) {
+	s.origin = &origin{client: s.Conn.RemoteAddr(), fault: why}
+	s.Close()
 }
 
 // errCrowded ends a connection from an address that has too many.
@@ -97,8 +108,8 @@ var chunks = sync.Pool{New: func() any { b := make([]byte, 4<<10); return &b }}
 
 // Read reads on from what wait has found.
 func (s *socket) Read(p []byte) (int, error) {
-	if s.origin.Do(s.findOrigin); s.fault != nil {
-		return 0, s.fault
+	if s.once.Do(s.findOrigin); s.origin != nil && s.origin.fault != nil {
+		return 0, s.origin.fault
 	}
 	if len(s.ahead) > 0 {
 		n := copy(p, s.ahead)
@@ -216,7 +227,7 @@ func (s *socket) tryWrite(p []byte) (n int, err error) {
 }
 
 // admit ends the counting: the connection has logged in.
-func (s *socket) admit() { s.admission.leave(&s.place) }
+func (s *socket) admit() { s.admission.leave(s) }
 
 // Close ends the counting and the connection. It never waits.
 func (s *socket) Close() error {

@@ -23,7 +23,7 @@ type ThrottleOptions struct {
 	// Forget is how long after the last failure all are forgotten, default 1 h.
 	Forget time.Duration
 	// Size is how many entries each of the four tables (address groups, users, and users at address groups, known and
-	// not) has at most, default 65536. An entry takes about 300 bytes.
+	// not) has at most, default 65536. An entry takes about 130 bytes.
 	Size int
 }
 
