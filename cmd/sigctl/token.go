@@ -29,8 +29,8 @@ func newToken(global *globalOptions, std stdio) *cobra.Command {
 		Long: `Print a room token, by the server that runs with --data. It signs one session in,
 as that user in that room with these permissions, whatever the policy says:
 
-  SIGCTL_ROOM_TOKEN=$(sigctl token --user alice --room team) \
-    sigctl chat --token env:SIGCTL_ROOM_TOKEN
+  ROOM_TOKEN=$(sigctl token --user alice --room team) \
+    sigctl chat --token env:ROOM_TOKEN
 
 A name that does not exist yet comes into being, without a password.`,
 		Args:    cobra.NoArgs,
