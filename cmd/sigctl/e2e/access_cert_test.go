@@ -49,20 +49,6 @@ func (s *server) withCertificate(t *testing.T, file string) *client {
 	return s.from(t, "127.0.0.1", pair)
 }
 
-// wantRecorded checks that n events of a kind are on record, each with a reason.
-func (s *server) wantRecorded(n int, event, why string) {
-	s.t.Helper()
-	got := 0
-	for _, e := range s.audit() {
-		if e.String() == event && strings.Contains(e.Why, why) {
-			got++
-		}
-	}
-	if got != n {
-		s.t.Errorf("the record has %q because %q %d times, want %d:\n%s", event, why, got, n, eventLines(s.audit()))
-	}
-}
-
 // A certificate signs its user in without a password, and nobody else.
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()

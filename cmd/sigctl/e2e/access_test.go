@@ -12,10 +12,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -213,10 +212,13 @@ func keyID(t *testing.T, token string) string {
 	return text(part(t, token, 0), "kid")
 }
 
-// claims are what a token says.
-func claims(t *testing.T, token string) message {
+// isPast reports whether the second of which a token is dated is over. A token of the
+// second in which its user was made, or kicked, is dated a second later: what comes
+// before and after cannot be told apart in one second.
+func isPast(t *testing.T, token string) bool {
 	t.Helper()
-	return part(t, token, 1)
+	issued, _ := part(t, token, 1)["iat"].(float64)
+	return time.Now().Unix() > int64(issued)
 }
 
 // part decodes the header or the claims of a token, without a look at its signature.
@@ -234,92 +236,4 @@ func part(t *testing.T, token string, n int) (m message) {
 		t.Fatalf("part %d of a token: %v", n, err)
 	}
 	return m
-}
-
-// event is a line of the record.
-type event struct {
-	Time, Event, Outcome, Code, Why      string
-	User, Source, Address, Room, Session string
-	Peer, Message, Token, Actor          string
-	Repeated                             int
-}
-
-// String is what tests tell events by: what happened, how it went, and what it was
-// about, but neither when, nor in which session or with which token.
-func (e event) String() string {
-	words := []string{e.Event, e.Outcome}
-	if e.Code != "" {
-		words[1] = e.Code
-	}
-	doing := ""
-	if e.Event == "admin" {
-		doing = e.Why
-	}
-	for _, field := range []struct{ name, value string }{
-		{"user", e.User}, {"by", e.Source}, {"room", e.Room}, {"message", e.Message}, {"peer", e.Peer}, {"actor", e.Actor}, {"doing", doing},
-	} {
-		if field.value != "" {
-			words = append(words, field.name+"="+field.value)
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-// audit returns the record of the server.
-func (s *server) audit() []event {
-	s.t.Helper()
-	content, err := os.ReadFile(filepath.Join(s.data, "audit.jsonl"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return parseAudit(s.t, string(content))
-}
-
-func parseAudit(t *testing.T, content string) (events []event) {
-	t.Helper()
-	for line := range strings.Lines(content) {
-		var e event
-		d := json.NewDecoder(strings.NewReader(line))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&e); err != nil || d.More() || !strings.HasSuffix(line, "\n") {
-			t.Fatalf("the record has the line %q: %v", line, err)
-		}
-		events = append(events, e)
-	}
-	return events
-}
-
-// count returns how often an event is on record.
-func (s *server) count(event string) (n int) {
-	s.t.Helper()
-	for _, e := range s.audit() {
-		if e.String() == event {
-			n++
-		}
-	}
-	return n
-}
-
-// wantEvent checks that the record has an event once, and returns it.
-func (s *server) wantEvent(want string) (found event) {
-	s.t.Helper()
-	n := 0
-	for _, e := range s.audit() {
-		if e.String() == want {
-			found = e
-			n++
-		}
-	}
-	if n != 1 {
-		s.t.Errorf("the record has %q %d times, want once:\n%s", want, n, eventLines(s.audit()))
-	}
-	return found
-}
-
-func eventLines(events []event) string {
-	var b strings.Builder
-	for _, e := range events {
-		fmt.Fprintf(&b, "  %s (%s)\n", e, e.Why)
-	}
-	return b.String()
 }
