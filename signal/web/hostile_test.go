@@ -2,7 +2,10 @@
 
 package web
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // keepChannels lets a test send on the channels of a page as a hostile peer would.
 const keepChannels = `
@@ -55,6 +58,18 @@ func TestUnknownControlMessageIsIgnored(t *testing.T) {
 	eval[any](bob, `channels.control.send('{"type":"typing"}')`)
 	bob.say("still here")
 	alice.wantHeard("still here")
+}
+
+func TestServerThatSendsTooMuchAtOnce(t *testing.T) {
+	s := newFakeServer(t)
+	alice := signedIn(t, s, "alice")[0]
+	for name, size := range map[string]int{"bob": 65 << 10, "carol": 63 << 10} {
+		s.inject("alice", message{"type": "joined", "name": name, "padding": strings.Repeat("x", size)})
+	}
+	alice.wantPerson("carol")
+	s.inject("alice", message{"type": "joined", "name": "dave"})
+	alice.wantPerson("dave")
+	alice.wantText("people-count", "2")
 }
 
 // describing makes a page describe its connections as an expression of sdp says.

@@ -162,6 +162,9 @@ func TestCallToSomeoneWhoIsGone(t *testing.T) {
 	alice := signedIn(t, s, "alice")[0]
 	alice.write("#find-name", "nobody\r")
 	alice.wantText("ended-text", "nobody is not here.")
+	if got := len(s.sent("alice", "offer")); got != 1 {
+		t.Errorf("got %d offers, want 1", got)
+	}
 }
 
 // Calls that cross become one: the lesser id stays, or with equal ids the call of
@@ -219,6 +222,39 @@ func TestCallerKeepsItsCandidatesUntilTheAnswer(t *testing.T) {
 	}
 }
 
+// Candidates that miss the other side end a call, unless that stands already.
+func TestCandidatesForSomeoneWhoIsGone(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		t.Run(fmt.Sprintf("open %v", open), func(t *testing.T) {
+			s := newFakeServer(t)
+			people := signedIn(t, s, "alice", "bob")
+			s.hold("candidates")
+			people[0].call(people[1])
+			if open {
+				s.release(1)
+				for _, p := range people {
+					p.wantText("status", "Connected, direct")
+				}
+			} else {
+				<-s.held
+			}
+			m := append(s.sent("alice", "candidates"), s.sent("bob", "candidates")...)[0]
+			from := people[0]
+			if m["from"] == "bob" {
+				from = people[1]
+			}
+			s.inject(from.name, message{"type": "error", "code": "peer_offline", "ref": m["id"], "name": m["name"], "call": m["call"]})
+			s.join("carol")
+			from.wantPerson("carol") // which comes after the error
+			if open {
+				from.wantText("status", "Connected, direct")
+			} else {
+				from.wantText("ended-text", str(m["name"])+" is not here.")
+			}
+		})
+	}
+}
+
 func TestCallThatDoesNotConnectIsLeft(t *testing.T) {
 	s := newFakeServer(t)
 	s.join("silent")
@@ -248,9 +284,6 @@ func TestCallOutlivesTheServer(t *testing.T) {
 	s := newFakeServer(t)
 	alice, bob := inCall(t, s)
 	s.drop("alice", 4000)
-	// What bob's last candidates may be answered with, now that alice is gone.
-	call := s.sent("alice", "offer")[0]["call"]
-	s.inject("bob", message{"type": "error", "code": "peer_offline", "name": "alice", "call": call})
 	alice.wantText("banner-text", "The server is restarting. Your call goes on without it.")
 	alice.say("still here")
 	bob.wantHeard("still here")

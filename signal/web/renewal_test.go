@@ -59,19 +59,22 @@ func TestSessionIsExtended(t *testing.T) {
 }
 
 func TestEachEndIsAnsweredOnce(t *testing.T) {
-	s := newFakeServer(t)
-	alice := signedIn(t, s, "alice")[0]
-	for range 3 {
-		s.inject("alice", message{"type": "expiring", "expires": time.Now().Add(time.Second).Unix()})
-	}
-	for _, nonsense := range []any{nil, "soon", -1, []int{1}} {
-		s.inject("alice", message{"type": "expiring", "expires": nonsense})
-	}
-	s.inject("alice", message{"type": "expiring"})
-	alice.waitFor(`performance.getEntriesByType("resource").filter((e) => e.name.endsWith("` + protocol.PathJoin + `")).length >= 2`)
-	wantExtended(s, alice)
-	if got := len(s.sent("alice", "refresh")); got != 3 {
-		t.Errorf("got %d refreshes, want 3: one for the end that came three times, and two since", got)
+	p := newPerson(t, newFakeServer(t), "module")
+	got := eval[int](p, `import("/renewal.js").then(async ({ Renewal }) => {
+		let attempts = 0, running = 0;
+		const renewal = new Renewal(async () => {
+			attempts++;
+			if (++running > 1) throw new Error("two at once");
+			await new Promise((done) => setTimeout(done));
+			running--;
+		}, (fault) => { throw new Error(fault); });
+		await Promise.all([renewal.start(5), renewal.start(5), renewal.start(6)]);
+		for (const ends of [6, 5, -1, null, undefined, "soon", {}, [], NaN]) await renewal.start(ends);
+		await renewal.start(7);
+		return attempts;
+	})`)
+	if got != 3 {
+		t.Errorf("got %d attempts for three ends, want 3", got)
 	}
 }
 
@@ -100,6 +103,33 @@ func TestExtensionIsTriedAgain(t *testing.T) {
 				t.Errorf("got %d attempts that failed, want 3", got)
 			}
 		})
+	}
+}
+
+func TestAttemptsToExtend(t *testing.T) {
+	p := newPerson(t, newFakeServer(t), "module")
+	for _, tt := range []struct{ name, renew, want string }{ // at which seconds
+		{"works", ``, "0"},
+		{"refused for good", `throw { code: "forbidden" }`, "0"},
+		{"server is not there", `throw new Error("gone")`, "0 5 10 15 20 25 30 35 40 45 50 55 60"},
+		{"server is busy", `throw { code: "busy" }`, "0 5 10 15 20 25 30 35 40 45 50 55 60"},
+		{"server says when", `throw { code: "rate_limited", retryAfter: 25 }`, "0 25 50"},
+		{"server says too late", `throw { code: "rate_limited", retryAfter: 61 }`, "0"},
+		{"works at last", `if (at.length < 3) throw new Error("gone")`, "0 5 10"},
+		{"signed out meanwhile", `if (at.length === 2) renewal.stop(); throw new Error("gone")`, "0 5"},
+	} {
+		got := eval[string](p, `import("/renewal.js").then(async ({ Renewal }) => {
+			let now = 0;
+			performance.now = () => now;
+			window.setTimeout = (then, ms) => { now += ms; queueMicrotask(then); };
+			const at = [];
+			const renewal = new Renewal(async () => { at.push(now / 1000); `+tt.renew+` }, () => {});
+			await renewal.start(1);
+			return at.join(" ");
+		})`)
+		if got != tt.want {
+			t.Errorf("%s: got attempts at %q s, want %q", tt.name, got, tt.want)
+		}
 	}
 }
 
@@ -141,7 +171,9 @@ func TestCallOutlivesTheSession(t *testing.T) {
 // Who has signed out is not signed in again by what was under way.
 func TestSignOutEndsTheExtension(t *testing.T) {
 	s := newFakeServer(t)
-	alice := signedIn(t, s, "alice")[0]
+	alice := newPerson(t, s, "alice", `AbortSignal.timeout = () => new AbortController().signal;`)
+	alice.signIn("alice-password")
+	alice.wantVisible("app")
 	asked, ended := make(chan struct{}), make(chan struct{})
 	s.answer(protocol.PathJoin, func(w http.ResponseWriter, r *http.Request) {
 		close(asked)
@@ -152,7 +184,14 @@ func TestSignOutEndsTheExtension(t *testing.T) {
 	<-asked
 	alice.click("#signout")
 	alice.wantVisible("signin")
-	<-ended
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("the request goes on")
+	}
+	if got := eval[string](alice, `document.getElementById("find-hint").textContent`); got != "" {
+		t.Errorf("got the hint %q, want none: there is no session that ends", got)
+	}
 	if got := s.sent("alice", "refresh"); len(got) > 0 {
 		t.Errorf("got %v, want no refresh", got)
 	}

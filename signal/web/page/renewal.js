@@ -23,16 +23,15 @@ export class Renewal {
   }
 
   // start extends the session that ends at a time, Unix seconds. Each end is
-  // answered once.
+  // answered once, one after the other.
   async start(ends) {
-    if (this.#running || !(ends > this.#ends)) return;
+    if (!(ends > this.#ends)) return;
     this.#ends = ends;
+    if (this.#running) return;
     this.#running = true;
-    const until = performance.now() + notice;
-    while (this.#running) {
-      const wait = await this.#attempt();
-      if (performance.now() + wait > until) break;
-      await new Promise((done) => this.#timer = setTimeout(done, wait));
+    for (let done = 0; this.#running && done < this.#ends;) {
+      done = this.#ends;
+      await this.#extend();
     }
     this.#running = false;
   }
@@ -42,6 +41,15 @@ export class Renewal {
     clearTimeout(this.#timer);
     this.#ends = Infinity;
     this.#running = false;
+  }
+
+  async #extend() {
+    const until = performance.now() + notice;
+    while (this.#running) {
+      const wait = await this.#attempt();
+      if (performance.now() + wait > until) return;
+      await new Promise((done) => this.#timer = setTimeout(done, wait));
+    }
   }
 
   // attempt returns after how many ms the next one may do better.

@@ -66,7 +66,7 @@ export class Session {
   // call calls a person; nothing happens during another call.
   async call(peer) {
     await this.#enqueue(async () => {
-      if (this.#inCall() || !this.#mayChat) return;
+      if (this.#inCall()) return;
       const id = newCallId();
       await this.#begin({ peer, id, caller: true });
       this.#call.start();

@@ -6,6 +6,7 @@ const connectTimeout = 10_000; // ms
 const replyTimeout = 10_000; // ms
 const maxPending = 64;
 const maxWatched = 256;
+const maxFrame = 64 << 10; // characters, which are at least as many bytes
 
 // ServerError is an answer of the server that says no; its message is for people.
 // room is the one that was asked for, if one was.
@@ -85,6 +86,7 @@ export class Signaling {
 
   #receive(data) {
     let message;
+    if (data.length > maxFrame) return;
     try {
       message = JSON.parse(data);
     } catch {
