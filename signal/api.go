@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sigctl/sigctl/pkg/audit"
 	"github.com/sigctl/sigctl/pkg/limit"
@@ -87,7 +88,7 @@ func (s *Server) callAPI(call *apiCall, methods []string, kind audit.Kind, f fun
 	call.event.Address = call.who.addr
 	switch {
 	case !s.originAllowed(call.Request):
-		return nil, refuse(protocol.CodeForbidden, "pages of this origin are not allowed here", "origin "+printable(call.Header.Get("Origin")))
+		return nil, errOrigin(call.Request)
 	case !slices.Contains(methods, call.Method):
 		return nil, refuse(protocol.CodeBadMessage, "use "+strings.Join(methods, " or "), "method")
 	case hasToken(call.Request):
@@ -98,7 +99,12 @@ func (s *Server) callAPI(call *apiCall, methods []string, kind audit.Kind, f fun
 		r.told.RetryAfter = wholeSeconds(wait)
 		return nil, r
 	}
-	return f(call.Context(), call)
+	began := time.Now()
+	answer, err := f(call.Context(), call)
+	if err == nil {
+		err = s.hub.notKicked(call.event.User, began)
+	}
+	return answer, err
 }
 
 // allowOrigin lets a page of another origin read the answer (Fetch, section 3.2).
@@ -116,6 +122,10 @@ func (s *Server) allowOrigin(h http.Header, r *http.Request, methods []string) {
 
 // errTokenInURL: addresses are kept in histories and logs, and sent on as referrers.
 var errTokenInURL = refuse(protocol.CodeBadMessage, "a token does not belong into a URL: send it as Authorization: Bearer", "token in the URL")
+
+func errOrigin(r *http.Request) error {
+	return refuse(protocol.CodeForbidden, "pages of this origin are not allowed here", "origin "+printable(r.Header.Get("Origin")))
+}
 
 // hasToken reports whether the URL carries what may be a token.
 func hasToken(r *http.Request) bool {

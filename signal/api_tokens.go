@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/audit"
@@ -181,6 +182,14 @@ func (s *Server) issue(ctx context.Context, call *apiCall, c token.Claims, ttl t
 // IssueRoomToken gives a room token to whoever runs the server: for a name that it
 // may bring into being, by no rule of the policy.
 func (s *Server) IssueRoomToken(ctx context.Context, name, room string, permissions []string, ttl time.Duration) (string, token.Claims, error) {
+	switch {
+	case !protocol.ValidName(room):
+		return "", token.Claims{}, fmt.Errorf("%q is not the name of a room", printable(room))
+	case !slices.Contains(permissions, protocol.PermJoin):
+		return "", token.Claims{}, errors.New("a room token needs the permission join")
+	case ttl < time.Second || ttl > token.MaxLifetime:
+		return "", token.Claims{}, fmt.Errorf("a token lives 1s to %v, not %v", token.MaxLifetime, ttl)
+	}
 	_, err := s.cfg.Names.Get(ctx, name)
 	if errors.Is(err, user.ErrNotFound) {
 		_, err = s.cfg.Names.Claim(ctx, name, user.SourceToken)

@@ -21,8 +21,10 @@ func (c *conn) awaitLogin() {
 func (c *conn) watchExpiry() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.timer.Stop()
-	c.timer = nil
+	if c.timer != nil { // else nobody waits: the session had no end
+		c.timer.Stop()
+		c.timer = nil
+	}
 	if expires := c.session.expires; expires != 0 {
 		c.timer = time.AfterFunc(time.Until(time.Unix(expires, 0))-protocol.ExpiryNotice, c.expiryDue)
 	}
@@ -75,8 +77,8 @@ func (s *session) refresh(ctx context.Context, ref string, m protocol.Refresh) e
 	c.mu.Lock()
 	s.permissions, s.expires, s.warned = c.server.permissions.of(id.grant.Permissions), unixSeconds(c.expiry(id)), false
 	c.mu.Unlock()
-	c.watchExpiry()
 	c.send(ref, s.welcome())
+	c.watchExpiry()
 	return nil
 }
 

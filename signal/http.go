@@ -33,7 +33,7 @@ func (s *Server) routes() http.Handler {
 		WriteBufferSize:  writeBuffer,
 		WriteBufferPool:  &sync.Pool{},
 		Subprotocols:     []string{protocol.Subprotocol},
-		CheckOrigin:      s.originAllowed,
+		CheckOrigin:      func(*http.Request) bool { return true }, // upgrade has asked
 	}
 	page := web.Handler()
 	mux := http.NewServeMux()
@@ -63,13 +63,17 @@ func health(w http.ResponseWriter, r *http.Request) {
 // upgrade turns the request into a connection, which lives on in a goroutine of
 // its own: returning frees the handler's, whose stack the TLS handshake has grown.
 func (s *Server) upgrade(u *websocket.Upgrader, w http.ResponseWriter, r *http.Request) {
-	if hasToken(r) {
-		writeJSON(w, http.StatusBadRequest, errTokenInURL.told)
-		return
-	}
 	who, err := s.visitor(r)
+	switch {
+	case err != nil:
+	case hasToken(r):
+		err = errTokenInURL
+	case !s.originAllowed(r):
+		err = errOrigin(r)
+	}
 	if err != nil {
-		writeJSON(w, http.StatusForbidden, s.refused(err, audit.Event{Kind: audit.Login, Address: who.addr}))
+		fault := s.refused(err, audit.Event{Kind: audit.Login, Address: who.addr})
+		writeJSON(w, httpStatus(fault.Code), fault)
 		return
 	}
 	h := &hijacker{ResponseWriter: w}
@@ -144,13 +148,13 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (s *Server) originAllowed(r *http.Request) bool {
 	header := r.Header.Get("Origin")
 	if header == "" {
-		return true
+		return r.Header.Get("Sec-Fetch-Site") != "cross-site" // a request that another site's page makes its visitor's browser send
 	}
 	origin, err := url.Parse(header)
 	if err != nil || origin.Host == "" {
 		return false
 	}
-	if strings.EqualFold(origin.Host, r.Host) {
+	if strings.EqualFold(origin.Host, r.Host) && (r.TLS == nil || origin.Scheme == "https") { // behind a proxy we do not know the scheme
 		return true
 	}
 	for _, allowed := range s.cfg.AllowOrigins {

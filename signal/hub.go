@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
@@ -14,10 +15,11 @@ type hub struct {
 	mu       sync.Mutex
 	sessions map[string]*session
 	rooms    map[string]*room
+	kicked   map[string]time.Time // when; those of the last keepKicks
 }
 
 func newHub() hub {
-	return hub{sessions: map[string]*session{}, rooms: map[string]*room{}}
+	return hub{sessions: map[string]*session{}, rooms: map[string]*room{}, kicked: map[string]time.Time{}}
 }
 
 func (h *hub) size() int {
@@ -28,9 +30,12 @@ func (h *hub) size() int {
 
 // claim gives s its name and a place in its room. A name in use is refused, unless
 // the connection that has it is stale: then that one is replaced.
-func (h *hub) claim(s *session, g grant) error {
+func (h *hub) claim(s *session, g grant, began time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err := h.notKickedLocked(s.name, began); err != nil {
+		return err
+	}
 	if err := h.hasPlaceLocked(s.name, g); err != nil {
 		return err
 	}
@@ -124,4 +129,31 @@ func (h *hub) roomSizes() map[string]int {
 		sizes[name] = r.places
 	}
 	return sizes
+}
+
+// keepKicks is longer than a login can be under way.
+const keepKicks = 5 * time.Minute
+
+// kick ends what began before now under a name: it returns the session, and logins
+// that are under way will be refused.
+func (h *hub) kick(name string, now time.Time) *session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.kicked, func(_ string, at time.Time) bool { return now.Sub(at) > keepKicks })
+	h.kicked[name] = now
+	return h.sessions[name]
+}
+
+// notKicked refuses what began before its user was kicked.
+func (h *hub) notKicked(name string, began time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.notKickedLocked(name, began)
+}
+
+func (h *hub) notKickedLocked(name string, began time.Time) error {
+	if at, ok := h.kicked[name]; !ok || began.After(at) {
+		return nil
+	}
+	return refuse(protocol.CodeTokenExpired, "revoked meanwhile: sign in again", "kicked meanwhile")
 }

@@ -38,9 +38,10 @@ func (id identity) tokenID() string {
 // refusal is why somebody is not let in: what they are told, and what only log and
 // audit get.
 type refusal struct {
-	told protocol.Error
-	why  string
-	kind audit.Kind // zero: that of what was tried
+	told  protocol.Error
+	why   string
+	kind  audit.Kind // zero: that of what was tried
+	guess bool       // at a password: the throttle bounds them, and each is written down
 }
 
 func (r *refusal) Error() string { return r.told.Error() }
@@ -68,7 +69,9 @@ func (s *Server) byPassword(ctx context.Context, from netip.Addr, name, password
 		return identity{user: name, method: "password"}, nil
 	case errors.Is(err, user.ErrBadCredentials):
 		attempt.Failed()
-		return identity{}, refuse(protocol.CodeBadCredentials, "wrong user name or password", "wrong user name or password")
+		r := refuse(protocol.CodeBadCredentials, "wrong user name or password", "wrong user name or password")
+		r.guess = true
+		return identity{}, r
 	case errors.Is(err, user.ErrBusy):
 		r := refuse(protocol.CodeBusy, "the server is busy, try again in a moment", "too many logins at once")
 		r.told.RetryAfter = 1

@@ -65,10 +65,11 @@ func (s *Server) Rooms() []RoomInfo {
 	return list
 }
 
-// Kick ends the session of that user, if there is one, with protocol.CloseKicked.
-// What was issued to the user stays good: that is for the store to revoke, before.
+// Kick ends the session of that user, if there is one, with protocol.CloseKicked, and
+// refuses logins and requests of the user's that are under way. What was issued to the
+// user stays good: that is for the store to revoke, before.
 func (s *Server) Kick(name, why string) bool {
-	session := s.hub.find(name)
+	session := s.hub.kick(name, time.Now())
 	if session == nil {
 		return false
 	}

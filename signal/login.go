@@ -15,12 +15,13 @@ func (c *conn) handleLogin(ctx context.Context, ref string, m protocol.Login) er
 	if c.session != nil {
 		return protocol.Error{Code: protocol.CodeAlreadyLoggedIn, Message: "this connection is signed in as " + c.session.name}
 	}
+	began := time.Now()
 	id, err := c.authenticate(ctx, m)
 	if err == nil {
-		err = c.login(ctx, ref, id, m.Room)
+		err = c.login(ctx, ref, id, m.Room, began)
 	}
-	if err == nil || c.isClosing() {
-		return nil // nobody is told any more
+	if err == nil || err == errGone {
+		return nil
 	}
 	user := m.Name
 	if user == "" {
@@ -66,7 +67,7 @@ func (c *conn) authenticate(ctx context.Context, m protocol.Login) (id identity,
 }
 
 // login begins the session of id in a room, or returns why not.
-func (c *conn) login(ctx context.Context, ref string, id identity, room string) error {
+func (c *conn) login(ctx context.Context, ref string, id identity, room string, began time.Time) error {
 	g, err := c.server.grant(id, room, nil)
 	if err != nil {
 		return err
@@ -81,7 +82,7 @@ func (c *conn) login(ctx context.Context, ref string, id identity, room string) 
 		conn: c, name: id.user, method: id.method, since: time.Now().Unix(),
 		permissions: c.server.permissions.of(g.permissions), expires: unixSeconds(c.expiry(id)),
 	}
-	if err := c.server.hub.claim(s, g); err != nil {
+	if err := c.server.hub.claim(s, g, began); err != nil {
 		return err
 	}
 	err = c.server.record(s.event(audit.Event{Kind: audit.Login, Token: id.tokenID()}))
@@ -118,8 +119,8 @@ func (c *conn) begin(ref string, s *session) {
 	c.session = s
 	c.sock.admit()
 	c.number()
-	c.watchExpiry()
 	c.server.hub.enter(s, ref, s.welcome())
+	c.watchExpiry() // whose notice comes after the welcome
 }
 
 // welcome says who and where the session is, and what it may do.
@@ -143,6 +144,7 @@ func (s *Server) leave(c *conn, code protocol.CloseCode) {
 	if c.session == nil {
 		return
 	}
+	s.record(c.session.event(audit.Event{Kind: audit.SessionEnd, Why: code.String()}))
 	c.session.room.leave(c.session, code)
 	s.hub.release(c.session)
 	s.log.Info("session ended", "user", c.session.name, "session", c.id, "why", code.String())

@@ -27,9 +27,9 @@ func (r Rates) withDefaults() Rates {
 	return r
 }
 
-// refusalRate is that of messages that came too fast, above which the client is
+// tooFastRate is that of messages that came too fast, above which the client is
 // closed.
-var refusalRate = limit.Rate{PerSecond: 10, Burst: 100}
+var tooFastRate = limit.Rate{PerSecond: 10, Burst: 100}
 
 // rates are what a session has left to send.
 type rates struct{ candidates, descriptions, others, refusals limit.Bucket }
@@ -45,7 +45,7 @@ func (s *session) take(m protocol.FromClient) error {
 	if wait == 0 {
 		return nil
 	}
-	if s.rates.refusals.Take(now, refusalRate, 1) > 0 {
+	if s.rates.refusals.Take(now, tooFastRate, 1) > 0 {
 		s.conn.shutdown(protocol.CloseRateLimited, "messages come too fast")
 	}
 	fault := protocol.Error{

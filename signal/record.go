@@ -1,7 +1,9 @@
 package signal
 
 import (
+	"context"
 	"errors"
+	"net/netip"
 
 	"github.com/sigctl/sigctl/pkg/audit"
 	"github.com/sigctl/sigctl/pkg/limit"
@@ -30,22 +32,29 @@ func (s *Server) refused(err error, e audit.Event) protocol.Error {
 		}
 	case errors.As(err, &fault):
 		e.Why = fault.Message
+	case errors.Is(err, context.Canceled): // who asked has gone
+		fault, e.Why = protocol.Error{Code: protocol.CodeInternal, Message: "canceled"}, "canceled"
 	default:
 		s.log.Error("internal error", "doing", e.Kind, "user", e.User, "addr", e.Address, "err", err)
 		fault, e.Why = protocol.Error{Code: protocol.CodeInternal, Message: "internal error"}, "internal error"
 	}
 	e.Code = fault.Code
-	if wait := s.refusals.Take(limit.Group(e.Address), 1); wait > 0 && fault.Code != protocol.CodeRateLimited {
-		fault = protocol.Error{Code: protocol.CodeRateLimited, Message: "too many refusals, try again later", RetryAfter: wholeSeconds(wait)}
-		e.Code = fault.Code // of which the log keeps a count
+	if r == nil || !r.guess {
+		e.Flood = s.refusals.Take(alike{limit.Group(e.Address), e.Kind, e.Code}, 1) > 0
 	}
 	s.record(e) // logged; there is nothing to take back
 	return fault
 }
 
-// refusalsPerAddress are told and written down one by one. Above, nobody learns more
-// than that, and strangers cannot fill the audit log until it forgets.
-var refusalsPerAddress = limit.Rate{PerSecond: 1, Burst: 100}
+// alike are refusals of which strangers can cause as many as they like, and fill the
+// audit log until it forgets. Above refusalRate they are counted.
+type alike struct {
+	group netip.Prefix
+	kind  audit.Kind
+	code  protocol.Code
+}
+
+var refusalRate = limit.Rate{PerSecond: 1, Burst: 100}
 
 // event adds who and where the session is.
 func (s *session) event(e audit.Event) audit.Event {

@@ -30,7 +30,7 @@ type Server struct {
 	log         *slog.Logger
 	admission   *admission
 	apiLimit    *limit.Buckets[netip.Prefix] // requests of the HTTP API
-	refusals    *limit.Buckets[netip.Prefix] // of strangers and sessions
+	refusals    *limit.Buckets[alike]        // that are written down one by one
 	conns       registry
 	permissions permissionSets
 	hub         hub
@@ -51,7 +51,7 @@ func New(cfg *Config) (*Server, error) {
 		log:         c.Logger,
 		admission:   newAdmission(c.MaxPending, c.MaxPendingPerAddress, c.Proxies, c.Logger),
 		apiLimit:    limit.NewBuckets[netip.Prefix](apiRate, addressTable),
-		refusals:    limit.NewBuckets[netip.Prefix](refusalsPerAddress, addressTable),
+		refusals:    limit.NewBuckets[alike](refusalRate, addressTable),
 		permissions: newPermissionSets(),
 		hub:         newHub(),
 	}

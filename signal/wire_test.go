@@ -222,7 +222,7 @@ func TestTakeoversInAnyOrder(t *testing.T) {
 	}
 	second, third := stale(), stale()
 	lobby := grant{room: protocol.Lobby}
-	if err := errors.Join(h.claim(second, lobby), h.claim(third, lobby)); err != nil {
+	if err := errors.Join(h.claim(second, lobby, time.Now()), h.claim(third, lobby, time.Now())); err != nil {
 		t.Fatalf("a stale session was not taken over: %v", err)
 	}
 	h.enter(third, "", protocol.LoginReply{Success: true})

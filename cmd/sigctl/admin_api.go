@@ -71,49 +71,58 @@ func (a *app) adminAPI(mux *http.ServeMux) {
 		return a.tokens.Keys(), a.tokens.Refresh(ctx)
 	})
 	adminRotate.Handle(mux, func(ctx context.Context, _ struct{}) (token.Key, error) {
-		if err := a.adminAction("rotate the token keys", ""); err != nil {
-			return token.Key{}, err
-		}
+		a.adminAction("rotate the token keys", "")
 		return a.tokens.Rotate(ctx)
 	})
 	adminRemove.Handle(mux, func(ctx context.Context, m removeRequest) (struct{}, error) {
-		if err := a.adminAction("remove token key "+m.ID, ""); err != nil {
-			return struct{}{}, err
-		}
+		a.adminAction("remove token key "+m.ID, "")
 		return struct{}{}, a.tokens.Remove(ctx, m.ID)
 	})
 }
 
-// adminAction writes down what is about to be done to a user, or to all.
+// adminAction writes down what is about to be done to a user, or to all. If that
+// fails, nothing is granted; what takes a right away is done all the same.
 func (a *app) adminAction(what, name string) error {
 	return a.record(audit.Event{Kind: audit.Admin, Actor: "admin", User: name, Why: what})
 }
 
 // kick ends what a user has, and voids what was issued to them until now.
 func (a *app) kick(ctx context.Context, name string) (kickAnswer, error) {
-	now := time.Now()
-	if err := a.record(audit.Event{Kind: audit.Revoked, Actor: "admin", User: name}); err != nil {
-		return kickAnswer{}, err
+	u, err := a.backing.users.Get(ctx, name)
+	if errors.Is(err, user.ErrNotFound) {
+		if answer := a.end(name); answer != (kickAnswer{}) {
+			return answer, nil
+		}
+		return kickAnswer{}, errNothingToKick
 	}
-	err := a.backing.users.Revoke(ctx, name, now)
-	unknown := errors.Is(err, user.ErrNotFound) || errors.Is(err, user.ErrInvalid)
-	if unknown {
-		err = nil
-	}
-	answer := a.end(name, now)
-	if unknown && answer == (kickAnswer{}) {
-		err = errNothingToKick
-	}
-	return answer, err
+	a.record(audit.Event{Kind: audit.Revoked, Actor: "admin", User: name}) // logged, if it fails: to take a right away is never wrong
+	err = errors.Join(err, a.backing.users.Revoke(ctx, name, revocation(u, time.Now())))
+	return a.end(name), err
 }
 
-// end closes a user's allocations and session. Relay credentials from before now open
-// nothing any more.
-func (a *app) end(name string, now time.Time) (answer kickAnswer) {
-	if a.relay != nil {
-		answer.Allocations = a.relay.Kick(name, now.Add(iceTTL))
+// revocation is the second that voids all that u has. What is issued in the second
+// of an earlier revocation is dated after it, up to some seconds ahead.
+func revocation(u user.User, now time.Time) time.Time {
+	if ahead := u.ValidAfter().Add(time.Second); ahead.After(now) && ahead.Before(now.Add(token.Leeway/2)) {
+		return ahead
 	}
+	return now
+}
+
+// end closes a user's session and allocations. Credentials of the relay that were
+// given out until then open nothing any more: first the session, which could ask for
+// more of them.
+func (a *app) end(name string) (answer kickAnswer) {
 	answer.Session = a.signal.Kick(name, "ended by the administrator")
+	until := time.Now().Add(iceTTL)
+	if a.relay != nil {
+		answer.Allocations = a.relay.Kick(name, until)
+	}
+	a.kicking.Lock()
+	defer a.kicking.Unlock()
+	if err := a.data.rememberKick(name, until); err != nil {
+		a.log.Error("a kick is not kept for the relay's next start", "user", name, "err", err)
+	}
 	return answer
 }
 
@@ -131,10 +140,20 @@ func (s adminStore) Add(ctx context.Context, u user.User) error {
 	return s.Store.Add(ctx, u)
 }
 
-func (s adminStore) SetHash(ctx context.Context, name, hash string) error {
-	if err := s.app.adminAction("set password", name); err != nil {
-		return err
+func (s adminStore) Claim(ctx context.Context, name, source string) (user.User, error) {
+	if err := s.app.adminAction("claim name for "+source, name); err != nil {
+		return user.User{}, err
 	}
+	return s.Store.Claim(ctx, name, source)
+}
+
+func (s adminStore) Revoke(ctx context.Context, name string, _ time.Time) error {
+	_, err := s.app.kick(ctx, name)
+	return err
+}
+
+func (s adminStore) SetHash(ctx context.Context, name, hash string) error {
+	s.app.adminAction("set password", name)
 	if err := s.Store.SetHash(ctx, name, hash); err != nil {
 		return err
 	}
@@ -143,12 +162,10 @@ func (s adminStore) SetHash(ctx context.Context, name, hash string) error {
 }
 
 func (s adminStore) Delete(ctx context.Context, name string) error {
-	if err := s.app.adminAction("delete user", name); err != nil {
-		return err
-	}
+	s.app.adminAction("delete user", name)
 	if err := s.Store.Delete(ctx, name); err != nil {
 		return err
 	}
-	s.app.end(name, time.Now())
+	s.app.end(name)
 	return nil
 }

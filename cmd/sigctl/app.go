@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -44,6 +45,8 @@ type app struct {
 	admin    net.Listener
 	signal   *signal.Server
 	relay    *turnserver.Server // nil: none
+
+	kicking sync.Mutex // guards the file of kicks
 
 	undo []func() error
 }
@@ -174,6 +177,13 @@ func (a *app) openRelay(context.Context) (err error) {
 	}
 	if a.relay, err = listenRelay("turn-", cfg); err != nil {
 		return err
+	}
+	kicked, err := a.data.loadKicks()
+	if err != nil {
+		a.log.Warn("credentials of users who were kicked in the last minutes may still open relays", "err", err)
+	}
+	for name, until := range kicked {
+		a.relay.Kick(name, until)
 	}
 	a.onClose(a.relay.Close)
 	return nil

@@ -12,6 +12,7 @@ import (
 //
 //	users.db      the embedded user store
 //	ca/           the development CA, with crl.pem of what it revoked; server.pem is its certificate for serve
+//	kicks.json    who was kicked in the last minutes
 //	tokens.json   the keys that sign tokens
 //	audit.jsonl   security events, unless --audit is given; older ones in audit.jsonl.1 …
 //	turn.secret   what signaling and relay share, unless --turn-secret is given
@@ -21,6 +22,7 @@ type dataDir string
 func (d dataDir) users() string      { return filepath.Join(string(d), "users.db") }
 func (d dataDir) caRoot() string     { return filepath.Join(string(d), "ca", "root.pem") }
 func (d dataDir) turnSecret() string { return filepath.Join(string(d), "turn.secret") }
+func (d dataDir) kicks() string      { return filepath.Join(string(d), "kicks.json") }
 func (d dataDir) tokenKeys() string  { return filepath.Join(string(d), "tokens.json") }
 func (d dataDir) audit() string      { return filepath.Join(string(d), "audit.jsonl") }
 func (d dataDir) admin() string      { return filepath.Join(string(d), "run", "admin.sock") }

@@ -68,7 +68,7 @@ func (a *app) openClients() (*certs.Clients, error) {
 			Address: listen.HostAddr(addr), Why: "certificate of " + subject + ": " + reason,
 		}
 		if one.Take(limit.Group(e.Address), 1) > 0 {
-			e.Code = protocol.CodeRateLimited // anybody can show a certificate: the log keeps a count of what comes too fast
+			e.Flood = true // anybody can show a certificate, whose ever it is
 		} else {
 			a.log.Info("client certificate refused", "addr", addr, "subject", subject, "why", reason)
 		}

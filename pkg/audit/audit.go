@@ -35,8 +35,8 @@
 //
 // # Floods
 //
-// Strangers can be refused for being too fast thousands of times in a second. Of such events (code rate_limited) those
-// that are of one kind and one address group make two lines a minute: the first one at once, and when the minute is
+// Strangers can be refused for being too fast thousands of times in a second. Of such events (code rate_limited, or
+// Event.Flood) those that are of one kind, code and address group make two lines a minute: the first one at once, and when the minute is
 // over, or at Close, another one that says how many followed, with nothing but time, event, outcome, code, the first
 // one's address and repeated. Above 4096 address groups in a minute the others are counted together, as if without an
 // address. Every other event is one line, always.
@@ -94,4 +94,7 @@ type Event struct {
 	Token    string        `json:"token,omitempty"`
 	Actor    string        `json:"actor,omitempty"`
 	Repeated int           `json:"repeated,omitempty"` // set by the Log
+
+	// Flood says that there are many of these: they are counted, as those with code rate_limited are.
+	Flood bool `json:"-"`
 }

@@ -14,15 +14,16 @@ const maxFloods = 4096
 // flood is what events have in common of which only the first is written.
 type flood struct {
 	kind  Kind
+	code  protocol.Code
 	group netip.Prefix
 }
 
 // floodLocked returns the flood that e may be part of, if it is of that sort.
 func (l *Log) floodLocked(e Event) (key flood, ok bool) {
-	if e.Code != protocol.CodeRateLimited {
+	if e.Code != protocol.CodeRateLimited && !e.Flood {
 		return flood{}, false
 	}
-	key = flood{e.Kind, limit.Group(e.Address)}
+	key = flood{e.Kind, e.Code, limit.Group(e.Address)}
 	if l.floods[key] == nil && len(l.floods) >= maxFloods {
 		key.group = netip.Prefix{}
 	}

@@ -1,6 +1,11 @@
 package protocol
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+)
 
 // check tells what in a decoded message is out of bounds. Every text is for the
 // person who wrote the client.
@@ -57,6 +62,8 @@ func (c *CandidateInit) check() error {
 	switch {
 	case c == nil:
 		return nil
+	case strings.ContainsFunc(c.Candidate, unicode.IsControl): // it becomes a line of an SDP
+		return errors.New("candidate.candidate holds control characters")
 	case len(c.Candidate) > MaxCandidateLen:
 		return tooLong("candidate.candidate", MaxCandidateLen)
 	case c.SDPMid != nil && len(*c.SDPMid) > MaxCandidateLen:
