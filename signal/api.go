@@ -33,38 +33,46 @@ type apiCall struct {
 	event audit.Event
 }
 
+// endpoint is one path of the HTTP API.
+type endpoint struct {
+	path    string
+	methods []string
+	refusal audit.Kind // what is written down, if a call is refused
+	answer  func(context.Context, *apiCall) (any, error)
+}
+
 // apiRoutes adds the HTTP API to mux.
 func (s *Server) apiRoutes(mux *http.ServeMux) {
 	if s.cfg.Tokens == nil {
 		return
 	}
-	handle := func(path string, methods []string, kind audit.Kind, f func(context.Context, *apiCall) (any, error)) {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { s.serveAPI(w, r, methods, kind, f) })
+	for _, e := range []endpoint{
+		{protocol.PathLogin, []string{"POST"}, audit.Login, s.apiLogin},
+		{protocol.PathJoin, []string{"POST", "GET"}, audit.TokenRefused, s.apiJoin},
+		{protocol.PathICE, []string{"POST"}, audit.TokenRefused, s.apiICE},
+		{protocol.PathValidate, []string{"GET"}, audit.TokenRefused, s.apiValidate},
+	} {
+		mux.HandleFunc(e.path, func(w http.ResponseWriter, r *http.Request) { s.serveAPI(w, r, e) })
 	}
-	handle(protocol.PathLogin, []string{"POST"}, audit.Login, s.apiLogin)
-	handle(protocol.PathJoin, []string{"POST", "GET"}, audit.TokenRefused, s.apiJoin)
-	handle(protocol.PathICE, []string{"POST"}, audit.TokenRefused, s.apiICE)
-	handle(protocol.PathValidate, []string{"GET"}, audit.TokenRefused, s.apiValidate)
 	mux.HandleFunc("GET "+protocol.PathJWKS, s.serveJWKS)
 }
 
-// serveAPI answers one request with what f returns, or why it is refused.
-func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, methods []string, kind audit.Kind, f func(context.Context, *apiCall) (any, error)) {
+// serveAPI answers one request, or says why it is refused.
+func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, e endpoint) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Add("Vary", "Origin")
-	if r.Method == http.MethodOptions && s.originAllowed(r) {
-		s.allowOrigin(h, r, methods)
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	call := &apiCall{Request: r}
-	answer, err := s.callAPI(call, methods, kind, f)
 	if s.originAllowed(r) {
-		s.allowOrigin(h, r, methods)
+		allowOrigin(h, r, e.methods)
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 	}
+	call := &apiCall{Request: r, event: audit.Event{Kind: e.refusal, Message: r.Method + " " + r.URL.Path}}
+	answer, err := s.callAPI(call, e)
 	if err == nil {
 		writeJSON(w, http.StatusOK, answer)
 		return
@@ -80,17 +88,16 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, methods []stri
 	writeJSON(w, status, fault)
 }
 
-func (s *Server) callAPI(call *apiCall, methods []string, kind audit.Kind, f func(context.Context, *apiCall) (any, error)) (_ any, err error) {
-	call.event = audit.Event{Kind: kind, Message: call.Method + " " + call.URL.Path}
-	if call.who, err = s.visitor(call.Request); err != nil {
-		return nil, err
-	}
+func (s *Server) callAPI(call *apiCall, e endpoint) (_ any, err error) {
+	call.who, err = s.visitor(call.Request)
 	call.event.Address = call.who.addr
 	switch {
+	case err != nil:
+		return nil, err
 	case !s.originAllowed(call.Request):
 		return nil, errOrigin(call.Request)
-	case !slices.Contains(methods, call.Method):
-		return nil, refuse(protocol.CodeBadMessage, "use "+strings.Join(methods, " or "), "method")
+	case !slices.Contains(e.methods, call.Method):
+		return nil, refuse(protocol.CodeBadMessage, "use "+strings.Join(e.methods, " or "), "method")
 	case hasToken(call.Request):
 		return nil, errTokenInURL
 	}
@@ -100,7 +107,7 @@ func (s *Server) callAPI(call *apiCall, methods []string, kind audit.Kind, f fun
 		return nil, r
 	}
 	began := time.Now()
-	answer, err := f(call.Context(), call)
+	answer, err := e.answer(call.Context(), call)
 	if err == nil {
 		err = s.hub.notKicked(call.event.User, began)
 	}
@@ -108,7 +115,7 @@ func (s *Server) callAPI(call *apiCall, methods []string, kind audit.Kind, f fun
 }
 
 // allowOrigin lets a page of another origin read the answer (Fetch, section 3.2).
-func (s *Server) allowOrigin(h http.Header, r *http.Request, methods []string) {
+func allowOrigin(h http.Header, r *http.Request, methods []string) {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
 		return
