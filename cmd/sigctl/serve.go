@@ -48,7 +48,19 @@ func newServe(global *globalOptions, std stdio) *cobra.Command {
 		Long: `Run the signaling server, the page and the relay, until interrupted.
 
 With --demo there are two users to try things with, user1 (password1) and user2
-(password2). Otherwise add users with: sigctl user add NAME`,
+(password2), and every room is open. Otherwise add users with:
+sigctl user add NAME
+
+Users sign in with a password, a token of --oidc-issuer, a certificate of
+--client-ca, or a token of sigctl token. All may do everything in the room lobby,
+and there is no other, unless --policy names a file of rules such as
+
+  rules:
+    - users: [alice, "*@example.com"]
+      rooms: [lobby, "team-*"]
+      allow: [join, data, publish, subscribe]
+
+It is followed while the server runs, and so are the files of certificates.`,
 		Args:    cobra.NoArgs,
 		PreRunE: func(*cobra.Command, []string) error { return opts.check() },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), opts, std) },
