@@ -4,16 +4,13 @@ package e2e
 
 import (
 	"encoding/json"
-	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/pion/logging"
-	"github.com/pion/turn/v5"
 
 	"github.com/sigctl/sigctl/pkg/token/oidc/oidctest"
 )
@@ -129,33 +126,7 @@ func (r *recorded) tokens() {
 	}, "token_refused bad_message message=GET /api/rooms/join")
 	r.step("a room that the policy forbids", func() { r.c.wantCode("forbidden", "GET", "/api/rooms/join?room=staff", r.access, nil) },
 		"token_refused forbidden user=alice by=token room=staff message=GET /api/rooms/join")
-	r.step("relay", r.allocate, "allocation ok user=alice")
-}
-
-// allocate gets an address of the relay, once.
-func (r *recorded) allocate() {
-	r.t.Helper()
-	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer socket.Close()
-	c, err := turn.NewClient(&turn.ClientConfig{
-		TURNServerAddr: r.relay, Conn: socket, Username: r.username, Password: r.relayed,
-		LoggerFactory: logging.NewDefaultLoggerFactory(),
-	})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.Listen(); err != nil {
-		r.t.Fatal(err)
-	}
-	relayed, err := c.Allocate()
-	if err != nil {
-		r.t.Fatalf("allocate: %v", err)
-	}
-	relayed.Close()
+	r.step("relay", func() { r.allocate(r.username, r.relayed) }, "allocation ok user=alice")
 }
 
 // messages is what a session may not send.
@@ -191,8 +162,12 @@ func (r *recorded) otherIdentities() {
 
 	const carol = "carol@example.com"
 	certified := r.withCertificate(r.t, r.certs.issue(carol))
-	r.step("certificate", func() { certified.signIn(message{"name": carol}) },
-		"login ok user="+carol+" by=certificate room=lobby", "join ok user="+carol+" by=certificate room=lobby")
+	const session = "user=" + carol + " by=certificate room=lobby"
+	r.step("certificate", func() {
+		ws, _ := certified.signIn(message{"name": carol})
+		ws.Close()
+		until(r.t, "the session's end is on record", func() bool { return r.countBecause("session_end ok "+session, "lost") == 1 })
+	}, "login ok "+session, "join ok "+session, "session_end ok "+session)
 	r.step("another's certificate", func() {
 		certified.wantRefused("forbidden", message{"name": "alice", "password": r.passwords["alice"]})
 	}, "login forbidden user=alice")
@@ -204,25 +179,29 @@ func (r *recorded) otherIdentities() {
 			r.t.Errorf("another site's page got %s, want 403", got)
 		}
 	}, "token_refused forbidden "+join)
+	r.step("another site's WebSocket", func() {
+		if ws, _, err := r.c.dialer().Dial(r.url, http.Header{"Origin": {"https://other.example"}}); err == nil {
+			ws.Close()
+			r.t.Error("another site's page gets a WebSocket")
+		}
+	}, "login forbidden")
 }
 
 // administration is what is done at the command line.
 func (r *recorded) administration() {
 	const alice = "user=alice actor=admin"
-	r.step("list", func() {
-		until(r.t, "alice's first token is of a second before", func() bool {
-			r.sigctl("token", "keys", "list").wantExit(0)
-			r.sigctl("session", "list").wantExit(0)
-			return isPast(r.t, r.access)
-		})
-	})
 	r.step("token", func() { r.room = r.secret(r.token("alice", "10m", "--room", "team")) }, "token_issued ok user=alice room=team actor=admin")
 	r.step("refresh", func() { r.alice.send(message{"type": "refresh", "token": r.room}); r.alice.want("login") },
 		"login ok user=alice by=token room=team message=refresh")
-	r.step("kick", func() { r.sigctl("session", "kick", "alice").wantExit(0); r.alice.wantClose(4501) },
-		"revoked ok "+alice, "kick ok user=alice by=token room=team actor=admin")
+	const ended = "session_end ok user=alice by=token room=team"
+	r.step("kick", func() {
+		r.sigctl("session", "kick", "alice").wantExit(0)
+		r.alice.wantClose(4501)
+		until(r.t, "the session's end is on record", func() bool { return r.countBecause(ended, "kicked") == 1 })
+	}, "revoked ok "+alice, "kick ok user=alice by=token room=team actor=admin", ended)
 	r.step("after the kick", func() { r.c.wantRefused("token_expired", message{"token": r.room}) },
 		"login token_expired user=alice by=token")
+	r.step("list", func() { r.sigctl("token", "keys", "list").wantExit(0); r.sigctl("session", "list").wantExit(0) })
 	r.step("rotate", func() { r.rotate() }, "admin ok actor=admin doing=rotate the token keys")
 	r.step("passwd", func() {
 		argv := []string{sigctl, "user", "passwd", "alice", "--data", r.data}
@@ -293,7 +272,8 @@ func TestAuditElsewhere(t *testing.T) {
 		for _, e := range parseAudit(t, tt.text(s)) {
 			got = append(got, e.String())
 		}
-		want := []string{"login bad_credentials user=user1", "login ok user=user1 by=password room=lobby", "join ok user=user1 by=password room=lobby"}
+		const session = "user=user1 by=password room=lobby"
+		want := []string{"login bad_credentials user=user1", "login ok " + session, "join ok " + session, "session_end ok " + session}
 		if !slices.Equal(got, want) {
 			t.Errorf("--audit %s: got\n  %s\nwant\n  %s", tt.where, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 		}

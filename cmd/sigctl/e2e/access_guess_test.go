@@ -78,11 +78,12 @@ type guessing struct {
 	made atomic.Int64
 }
 
-// next returns the name and password to try, or false after the last.
+// next returns the name and password to try, or false after the last. The free
+// guesses are all at one name, so that it, too, has a delay.
 func (g *guessing) next() (message, bool) {
 	n := g.made.Add(1)
 	name := "alice"
-	if n%2 == 0 {
+	if n > mostChecked && n%2 == 0 {
 		name = "nobody" + strconv.FormatInt(n, 10)
 	}
 	return message{"name": name, "password": fmt.Sprint("guess ", n)}, n <= guesses

@@ -150,9 +150,12 @@ func (c *client) dial() *tutorialClient {
 }
 
 func (c *client) tryDial() (*tutorialClient, error) {
-	dialer := websocket.Dialer{TLSClientConfig: c.tls, HandshakeTimeout: patience, NetDialContext: c.connect}
-	ws, _, err := dialer.Dial(c.s.url, nil)
+	ws, _, err := c.dialer().Dial(c.s.url, nil)
 	return &tutorialClient{c.t, ws}, err
+}
+
+func (c *client) dialer() *websocket.Dialer {
+	return &websocket.Dialer{TLSClientConfig: c.tls, HandshakeTimeout: patience, NetDialContext: c.connect}
 }
 
 // signIn opens a session with what login says, and returns it with the reply.
@@ -212,9 +215,8 @@ func keyID(t *testing.T, token string) string {
 	return text(part(t, token, 0), "kid")
 }
 
-// isPast reports whether the second of which a token is dated is over. A token of the
-// second in which its user was made, or kicked, is dated a second later: what comes
-// before and after cannot be told apart in one second.
+// isPast reports whether the second of which a token is dated is over. One of the
+// second in which its user was made is dated a second later.
 func isPast(t *testing.T, token string) bool {
 	t.Helper()
 	issued, _ := part(t, token, 1)["iat"].(float64)
