@@ -134,7 +134,7 @@ func TestRedisGoesAway(t *testing.T) {
 	early := s.startChat("bob", nil)
 	early.wantExit(3)
 	early.wantStatus("^hint: .*log") // nothing is wrong with the password
-	s.wantStatus("login failed.*connection refused")
+	s.wantStatus("doing=login .*connection refused")
 
 	_, port, _ := net.SplitHostPort(r.addr)
 	r = tryRedis(t, port)
