@@ -79,6 +79,14 @@ func (as *accessServer) kick(name string) {
 	as.Kick(name, "test")
 }
 
+// last is the event that was written down last, if there is one since the last look.
+func (as *accessServer) last() (e audit.Event) {
+	as.t.Helper()
+	for _, e = range as.audit.take(as.t) {
+	}
+	return e
+}
+
 // What began before a kick, and was found to be in order before it, is refused after
 // it: nobody keeps what the kick was to take away by being slow.
 func TestKickEndsWhatIsUnderWay(t *testing.T) {
@@ -133,8 +141,7 @@ func TestKickEndsWhatIsUnderWay(t *testing.T) {
 		if as.hub.find(tt.user) != nil {
 			t.Errorf("%s: %s has a session after the kick", tt.what, tt.user)
 		}
-		events := as.audit.take(t)
-		if last := events[len(events)-1]; last.Kind != tt.kind || last.Code != protocol.CodeTokenExpired || last.User != tt.user {
+		if last := as.last(); last.Kind != tt.kind || last.Code != protocol.CodeTokenExpired || last.User != tt.user {
 			t.Errorf("%s: audit ends with %+v, want the refusal", tt.what, last)
 		}
 		if answer, c := login(`{"type":"login",` + password(tt.user) + `}`); answer["success"] != true {
@@ -179,35 +186,30 @@ func TestJunkHidesNothing(t *testing.T) {
 	}
 	as.audit.take(t)
 
-	c := as.connect("guess")
-	c.send(`{"type":"login","name":"user1","password":"guess"}`)
-	c.want(`{"type":"login","code":"bad_credentials"}`)
-	as.loginWith(spent).want(`{"type":"login","code":"token_replayed"}`)
-	watcher.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"}}`)
-	watcher.wantError("forbidden", "publish")
-
+	for range 2 { // the first of a flood would be written in any case
+		c := as.connect("guess")
+		c.send(`{"type":"login","name":"user1","password":"guess"}`)
+		c.want(`{"type":"login","code":"bad_credentials"}`)
+		as.loginWith(spent).want(`{"type":"login","code":"token_replayed"}`)
+		watcher.send(`{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"}}`)
+		watcher.wantError("forbidden", "publish")
+	}
 	type line struct {
 		kind audit.Kind
 		code protocol.Code
 		user string
 	}
-	var got []line
+	got := map[line]int{}
 	for _, e := range as.audit.take(t) {
-		got = append(got, line{e.Kind, e.Code, e.User})
+		got[line{e.Kind, e.Code, e.User}]++
 	}
 	for _, want := range []line{
 		{audit.Login, protocol.CodeBadCredentials, "user1"},
 		{audit.TokenReplayed, protocol.CodeTokenReplayed, "user2"},
 		{audit.Refused, protocol.CodeForbidden, "user4"},
 	} {
-		n := 0
-		for _, l := range got {
-			if l == want {
-				n++
-			}
-		}
-		if n != 1 {
-			t.Errorf("audit holds %v, want %v once", got, want)
+		if got[want] != 2 {
+			t.Errorf("audit holds %v, want %v twice", got, want)
 		}
 	}
 }
