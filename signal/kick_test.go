@@ -6,15 +6,18 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"github.com/sigctl/sigctl/pkg/audit"
 	"github.com/sigctl/sigctl/pkg/protocol"
+	"github.com/sigctl/sigctl/pkg/token"
 	"github.com/sigctl/sigctl/pkg/user"
 )
 
@@ -164,6 +167,35 @@ func TestRefreshOfASessionWithoutEnd(t *testing.T) {
 		t.Errorf("expiring says %v, the reply said %v", notice["expires"], reply["expires"])
 	}
 	c.wantClose(int(protocol.CloseExpired))
+}
+
+// That a session is about to end is said after the login and the refresh are answered,
+// however late.
+func TestExpiringComesAfterTheReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := must(user.OpenBolt(filepath.Join(t.TempDir(), "users.db")))
+		defer store.Close()
+		l := newMemoryListener()
+		ts := startServer(t, &Config{
+			Names:  store,
+			Tokens: must(token.Open(t.Context(), token.FileKeys(filepath.Join(t.TempDir(), "keys.json")), token.NewMemorySpender(), nil)),
+			ICEServers: func(string) ([]protocol.ICEServer, time.Time) {
+				time.Sleep(time.Nanosecond) // the bubble's clock, not ours
+				return nil, time.Time{}
+			},
+		}, l)
+		ts.dial = l.dial
+		defer ts.stop()
+		brief := func() string {
+			return must2(ts.IssueRoomToken(t.Context(), "user1", protocol.Lobby, []string{protocol.PermJoin}, protocol.ExpiryNotice/2))
+		}
+		c := ts.connect("user1")
+		for _, kind := range []string{"login", "refresh"} {
+			c.send(`{"type":"` + kind + `","token":"` + brief() + `"}`)
+			c.want(`{"type":"login","success":true}`)
+			c.want(`{"type":"expiring"}`)
+		}
+	})
 }
 
 // However much a stranger is refused, what is refused to others from the same
