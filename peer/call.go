@@ -122,10 +122,10 @@ func (c *Call) timedOut() {
 }
 
 // signalingLost ends a call that still needs the server. One with an open path
-// goes on; here a resumed session will take it up again.
+// goes on, unless it is to end; here a resumed session will take it up again.
 func (c *Call) signalingLost(err error) {
 	c.post(func() {
-		if !isClosed(c.established) {
+		if !isClosed(c.established) || errors.Is(err, ErrKicked) {
 			c.stop(ending{err: err})
 		}
 	})

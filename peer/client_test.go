@@ -247,6 +247,20 @@ func TestSignalingLoss(t *testing.T) {
 	}
 }
 
+// Who is kicked is out of every call, at once, and knows why.
+func TestKicked(t *testing.T) {
+	s := newFakeServer(t)
+	alice := s.join("alice")
+	a, _ := connect(t, alice, s.join("bob"))
+	s.conn("alice").endWith(protocol.CloseKicked)
+	<-a.Done()
+	for _, err := range []error{a.Err(), alice.Err()} {
+		if !errors.Is(err, ErrKicked) || !errors.Is(err, ErrLost) {
+			t.Errorf("ended with %v, want that the administrator ended it", err)
+		}
+	}
+}
+
 func TestFreshICEServers(t *testing.T) {
 	s := newFakeServer(t)
 	alice, bob := s.join("alice"), s.join("bob")

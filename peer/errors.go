@@ -20,6 +20,7 @@ var (
 	ErrHangup   = errors.New("the other side hung up")
 	ErrLost     = errors.New("connection lost")
 	ErrExpired  = errors.New("the sign-in has expired, or was revoked")
+	ErrKicked   = errors.New("the server's administrator ended the session")
 	ErrClosed   = errors.New("closed")
 	ErrTooLong  = errors.New("text is longer than 16384 bytes")
 	ErrProtocol = errors.New("the other side broke the protocol")

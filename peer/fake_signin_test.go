@@ -171,7 +171,10 @@ func (s *fakeServer) renew(c *fakeConn, m protocol.Refresh) protocol.FromServer 
 }
 
 // expire ends the session as that of an expired token.
-func (c *fakeConn) expire() {
-	msg := websocket.FormatCloseMessage(int(protocol.CloseExpired), "")
+func (c *fakeConn) expire() { c.endWith(protocol.CloseExpired) }
+
+// endWith closes the connection as the server does.
+func (c *fakeConn) endWith(code protocol.CloseCode) {
+	msg := websocket.FormatCloseMessage(int(code), "")
 	c.ws.WriteControl(websocket.CloseMessage, msg, time.Now().Add(writeTimeout))
 }

@@ -106,6 +106,8 @@ func socketFault(err error) error {
 			return fmt.Errorf("%w: the server is gone", ErrLost)
 		case protocol.CloseExpired:
 			return fmt.Errorf("%w: %w", ErrLost, ErrExpired)
+		case protocol.CloseKicked:
+			return fmt.Errorf("%w: %w", ErrLost, ErrKicked)
 		}
 		return fmt.Errorf("%w: the server closed it: %s (%d)", ErrLost, code, closed.Code)
 	}

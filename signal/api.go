@@ -82,6 +82,10 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, e endpoint) {
 		h.Set("Retry-After", strconv.Itoa(fault.RetryAfter))
 	}
 	status := httpStatus(fault.Code)
+	if status == http.StatusBadRequest && !slices.Contains(e.methods, r.Method) {
+		h.Set("Allow", strings.Join(e.methods, ", "))
+		status = http.StatusMethodNotAllowed
+	}
 	if status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="sigctl"`)
 	}

@@ -48,7 +48,8 @@ func (s *Server) credentials(ctx context.Context, who visitor, m protocol.LoginR
 		return identity{}, who.notTheirs()
 	}
 	if m.Password == "" {
-		return s.byCertificate(ctx, who.cert)
+		id := byCertificate(who.cert)
+		return id, s.claim(ctx, id)
 	}
 	return s.byPassword(ctx, who.addr, who.cert.User, m.Password)
 }
@@ -62,14 +63,14 @@ func (s *Server) apiJoin(ctx context.Context, call *apiCall) (any, error) {
 		}
 	}
 	if m.Room != "" && !protocol.ValidName(m.Room) {
-		return nil, refuse(protocol.CodeBadMessage, "room is no name", "bad room name")
+		return nil, refuse(protocol.CodeBadMessage, "room must be 1 to 64 letters, digits or . _ @ + -", "bad room name")
 	}
 	call.event.Room = m.Room
 	id, err := s.caller(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	g, err := s.grant(id, m.Room, m.Permissions)
+	g, err := s.admit(ctx, id, m.Room, m.Permissions)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func (s *Server) caller(ctx context.Context, call *apiCall) (id identity, err er
 	case text != "":
 		id, err = s.byBearer(ctx, text)
 	case call.who.cert != nil:
-		id, err = s.byCertificate(ctx, call.who.cert)
+		id = byCertificate(call.who.cert)
 	default:
 		err = refuse(protocol.CodeUnauthenticated, "send an access token as Authorization: Bearer TOKEN", "no token")
 	}

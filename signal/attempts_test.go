@@ -218,7 +218,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"bad room", "GET", "/api/rooms/join?room=a/b", access, "", 400, audit.TokenRefused, "bad_message", "room name"},
 		{"not JSON", "POST", "/api/login", "", `[`, 400, audit.Login, "bad_message", "JSON"},
 		{"too large", "POST", "/api/login", "", strings.Repeat(" ", maxAPIBody+1), 413, audit.Login, "too_large", "too large"},
-		{"wrong method", "DELETE", "/api/login", "", "", 400, audit.Login, "bad_message", "method"},
+		{"wrong method", "DELETE", "/api/login", "", "", 405, audit.Login, "bad_message", "method"},
 		{"wrong password", "POST", "/api/login", "", `{"name":"user1","password":"guess"}`, 401, audit.Login, "bad_credentials", "wrong user name or password"},
 		{"outsider with a local name", "GET", "/api/rooms/join", outside(map[string]any{"sub": "user1"}), "", 403, audit.TokenRefused, "forbidden", "another source"},
 		{"outsider of another audience", "GET", "/api/rooms/join", outside(map[string]any{"aud": "other"}), "", 401, audit.TokenRefused, "bad_credentials", "another application"},

@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -13,6 +14,15 @@ type grant struct {
 	room        string
 	permissions []string
 	rules       policy.RoomRules // what holds for all in the room
+}
+
+// admit returns what somebody may do in a room, under a name that is theirs.
+func (s *Server) admit(ctx context.Context, id identity, room string, wanted []string) (grant, error) {
+	g, err := s.grant(id, room, wanted)
+	if err == nil {
+		err = s.claim(ctx, id)
+	}
+	return g, err
 }
 
 // grant decides by the room token, which is bound to its room, or else by the

@@ -22,6 +22,8 @@ type identity struct {
 	groups  []string
 	method  string    // "password", "certificate", "token", or an outside issuer's "oidc:…"
 	session string    // the sign-in that a token descends from
+	source  string    // to which the name has to belong; empty: it is known that it does
+	issued  time.Time // of an outside token
 	expires time.Time // of the proof; zero: never
 
 	grant *token.Claims // of a room token: what it is good for
@@ -81,9 +83,8 @@ func (s *Server) byPassword(ctx context.Context, from netip.Addr, name, password
 }
 
 // byCertificate is for connections whose TLS has verified a client certificate.
-func (s *Server) byCertificate(ctx context.Context, c *certs.Client) (identity, error) {
-	_, err := s.claim(ctx, c.User, c.Source)
-	return identity{user: c.User, method: "certificate", expires: c.Expires}, err
+func byCertificate(c *certs.Client) identity {
+	return identity{user: c.User, method: "certificate", source: c.Source, expires: c.Expires}
 }
 
 // byRoomToken does not spend the token.
@@ -103,12 +104,9 @@ func (s *Server) byBearer(ctx context.Context, text string) (identity, error) {
 	if err != nil {
 		return identity{}, outsideRefusal(err)
 	}
-	owner, err := s.claim(ctx, out.User, out.Source)
-	if err != nil {
-		return identity{}, err
-	}
-	id := identity{user: out.User, groups: out.Groups, method: out.Source, expires: out.Expires}
-	return id, notRevoked(owner.Revoked, out.Issued)
+	return identity{
+		user: out.User, groups: out.Groups, method: out.Source, source: out.Source, issued: out.Issued, expires: out.Expires,
+	}, nil
 }
 
 func (s *Server) byOwnToken(ctx context.Context, text string, kind token.Kind) (identity, error) {
@@ -116,30 +114,37 @@ func (s *Server) byOwnToken(ctx context.Context, text string, kind token.Kind) (
 	if err != nil {
 		return identity{}, tokenRefusal(err)
 	}
-	owner, err := s.cfg.Names.Get(ctx, c.User)
-	if errors.Is(err, user.ErrNotFound) {
-		return identity{}, refuse(protocol.CodeTokenExpired, "the token is revoked: its user is gone", "user deleted")
-	}
-	if err != nil {
-		return identity{}, fmt.Errorf("look up user: %w", err)
-	}
 	id := identity{user: c.User, method: "token", session: c.Session, expires: c.Expires}
 	if kind == token.Room {
 		id.grant = &c
 	}
+	owner, err := s.cfg.Names.Get(ctx, c.User)
+	if errors.Is(err, user.ErrNotFound) {
+		return id, refuse(protocol.CodeTokenExpired, "the token is revoked: its user is gone", "user deleted")
+	}
+	if err != nil {
+		return id, fmt.Errorf("look up user: %w", err)
+	}
 	return id, notRevoked(owner.ValidAfter(), c.Issued)
 }
 
-// claim makes sure that the name is the source's.
-func (s *Server) claim(ctx context.Context, name, source string) (user.User, error) {
-	u, err := s.cfg.Names.Claim(ctx, name, source)
+// claim makes sure that the name is the source's. It comes after the policy: a name
+// is not for those who may do nothing under it.
+func (s *Server) claim(ctx context.Context, id identity) error {
+	if id.source == "" {
+		return nil
+	}
+	owner, err := s.cfg.Names.Claim(ctx, id.user, id.source)
 	if errors.Is(err, user.ErrSource) {
-		return u, refuse(protocol.CodeForbidden, "the name "+name+" belongs to somebody else", err.Error())
+		return refuse(protocol.CodeForbidden, "the name "+id.user+" belongs to somebody else", err.Error())
 	}
 	if err != nil {
-		return u, fmt.Errorf("claim name: %w", err)
+		return fmt.Errorf("claim name: %w", err)
 	}
-	return u, nil
+	if id.issued.IsZero() { // a certificate, which its CA revokes, or a token that does not say
+		return nil
+	}
+	return notRevoked(owner.Revoked, id.issued)
 }
 
 // notRevoked refuses what was issued before its user was kicked, or the name was

@@ -27,8 +27,12 @@ func (c *conn) handleLogin(ctx context.Context, ref string, m protocol.Login) er
 	if user == "" {
 		user = id.user
 	}
+	room := m.Room
+	if id.grant != nil {
+		room = id.grant.Room
+	}
 	fault := c.server.refused(err, audit.Event{
-		Kind: audit.Login, User: user, Source: id.method, Address: c.client, Room: m.Room, Session: c.id, Token: id.tokenID(),
+		Kind: audit.Login, User: user, Source: id.method, Address: c.client, Room: room, Session: c.id, Token: id.tokenID(),
 	})
 	c.send(ref, protocol.LoginReply{Code: fault.Code, Message: fault.Message, RetryAfter: fault.RetryAfter})
 	c.countFault(fault.Code)
@@ -47,7 +51,7 @@ func (c *conn) authenticate(ctx context.Context, m protocol.Login) (id identity,
 	case m.Token != "":
 		id, err = c.server.byRoomToken(ctx, m.Token)
 	case c.cert != nil && m.Password == "":
-		id, err = c.server.byCertificate(ctx, c.cert)
+		id = byCertificate(c.cert)
 	case m.Name == "" && c.cert == nil:
 		return id, refuse(protocol.CodeBadMessage, "name is missing", "no name")
 	case m.Name == "":
@@ -68,7 +72,7 @@ func (c *conn) authenticate(ctx context.Context, m protocol.Login) (id identity,
 
 // login begins the session of id in a room, or returns why not.
 func (c *conn) login(ctx context.Context, ref string, id identity, room string, began time.Time) error {
-	g, err := c.server.grant(id, room, nil)
+	g, err := c.server.admit(ctx, id, room, nil)
 	if err != nil {
 		return err
 	}

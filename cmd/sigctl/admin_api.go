@@ -22,10 +22,12 @@ var (
 	adminKeys     = admin.List[struct{}, token.Key]{Path: "/tokens/keys/list"}
 	adminRotate   = admin.Method[struct{}, token.Key]{Path: "/tokens/keys/rotate"}
 	adminRemove   = admin.Method[removeRequest, struct{}]{Path: "/tokens/keys/remove", Errors: tokenErrors}
+	adminStoreID  = admin.Method[struct{}, string]{Path: "/store/id"}
 
 	kickErrors  = []admin.Error{{Code: "nothing", Status: http.StatusNotFound, Err: errNothingToKick}}
 	tokenErrors = []admin.Error{
 		{Code: "no_key", Status: http.StatusNotFound, Err: token.ErrNoKey},
+		{Code: "signs", Status: http.StatusConflict, Err: token.ErrSigns},
 		{Code: "source", Status: http.StatusConflict, Err: user.ErrSource},
 		{Code: "invalid", Status: http.StatusUnprocessableEntity, Err: user.ErrInvalid},
 	}
@@ -62,6 +64,7 @@ var errNothingToKick = errors.New("no such user, and no session of that name")
 func (a *app) adminAPI(mux *http.ServeMux) {
 	adminSessions.Handle(mux, func(context.Context, struct{}) ([]signal.SessionInfo, error) { return a.signal.List(), nil })
 	adminRooms.Handle(mux, func(context.Context, struct{}) ([]signal.RoomInfo, error) { return a.signal.Rooms(), nil })
+	adminStoreID.Handle(mux, func(ctx context.Context, _ struct{}) (string, error) { return a.backing.id(ctx) })
 	adminKick.Handle(mux, func(ctx context.Context, m kickRequest) (kickAnswer, error) { return a.kick(ctx, m.User) })
 	adminToken.Handle(mux, func(ctx context.Context, m tokenRequest) (tokenAnswer, error) {
 		text, c, err := a.signal.IssueRoomToken(ctx, m.User, m.Room, m.Permissions, m.TTL)
@@ -114,7 +117,7 @@ func revocation(u user.User, now time.Time) time.Time {
 // more of them.
 func (a *app) end(name string) (answer kickAnswer) {
 	answer.Session = a.signal.Kick(name, "ended by the administrator")
-	until := time.Now().Add(iceTTL)
+	until := a.ice.void(time.Now())
 	if a.relay != nil {
 		answer.Allocations = a.relay.Kick(name, until)
 	}
@@ -161,11 +164,28 @@ func (s adminStore) SetHash(ctx context.Context, name, hash string) error {
 	return err
 }
 
+// Delete waits for the second to end, because tokens know no less: what the owner of
+// the name has got in it would be good for the next one.
 func (s adminStore) Delete(ctx context.Context, name string) error {
 	s.app.adminAction("delete user", name)
+	if err := nextSecond(ctx); err != nil {
+		return err
+	}
 	if err := s.Store.Delete(ctx, name); err != nil {
 		return err
 	}
 	s.app.end(name)
 	return nil
+}
+
+func nextSecond(ctx context.Context) error {
+	now := time.Now()
+	timer := time.NewTimer(now.Truncate(time.Second).Add(time.Second).Sub(now))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

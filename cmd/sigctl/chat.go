@@ -38,7 +38,7 @@ type chatOptions struct {
 func newChat(global *globalOptions, std stdio) *cobra.Command {
 	opts := &chatOptions{global: global}
 	cmd := &cobra.Command{
-		Use:   "chat --user NAME",
+		Use:   "chat [--user NAME]",
 		Short: "Sign in, call or be called, and talk",
 		Long: `Sign in, call or be called, and talk, encrypted from end to end.
 
@@ -191,7 +191,7 @@ func (o *chatOptions) dialFault(err error) error {
 	case errors.As(err, &unknown):
 		return fail(exitNoConnection, "the server's CA is not trusted here: get it there with sigctl cert ca --out ca.pem, then use --ca ca.pem")
 	case errors.As(err, &alert) && alert.Op == "remote error":
-		return fail(exitAuth, "the server takes who has a certificate of its client CA: --cert FILE --key FILE")
+		return fail(exitAuth, "the server takes who has a good certificate of its client CA: --cert FILE --key FILE")
 	case errors.As(err, &wrongHost):
 		return fail(exitNoConnection, "use a name of the certificate, or start the server with --public-host NAME")
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -294,6 +294,6 @@ func TestChatWithCertificate(t *testing.T) {
 	t.Setenv("SIGCTL_PASSWORD", "password1")
 	ts.wantChat(exitRefused, "Signed in as dave@example.com", "--user", "dave@example.com", "--cert", pair, "--key", pair)
 	ts.wantChat(exitAuth, "another user's", "--user", "user1", "--cert", pair, "--key", pair)
-	ts.wantChat(exitAuth, "hint: the server takes who has a certificate", "--user", "user1")
+	ts.wantChat(exitAuth, "hint: the server takes who has a good certificate", "--user", "user1")
 	ts.wantChat(exitUsage, "no such file", "--user", "user1", "--cert", pair, "--key", pair+"x")
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
@@ -19,6 +20,9 @@ const iceTTL = 10 * time.Minute
 type iceIssuer struct {
 	stun, turn []string // URLs
 	secrets    *turncred.Secrets
+
+	mu     sync.Mutex
+	voided time.Time // guarded by mu: what was issued up to the end of this second is void
 }
 
 // newICEIssuer issues credentials of secrets for those of urls that are turn or
@@ -42,11 +46,33 @@ func (i *iceIssuer) servers(user string) (list []protocol.ICEServer, expires tim
 		list = append(list, protocol.ICEServer{URLs: i.stun})
 	}
 	if len(i.turn) > 0 {
-		c := i.secrets.Issue(user, iceTTL, time.Now())
+		c := i.secrets.Issue(user, iceTTL, i.date(time.Now()))
 		list = append(list, protocol.ICEServer{URLs: i.turn, Username: c.Username, Credential: c.Password})
 		expires = c.Expires
 	}
 	return list, expires
+}
+
+// date is when a credential counts as issued: not in a second that is void.
+func (i *iceIssuer) date(now time.Time) time.Time {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if after := i.voided.Add(time.Second); now.Before(after) {
+		return after
+	}
+	return now
+}
+
+// void returns the end of the credentials that were issued until now. Those that are
+// issued from now on end later.
+func (i *iceIssuer) void(now time.Time) time.Time {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.voided = i.voided.Add(time.Second) // what was dated ahead
+	if second := now.Truncate(time.Second); second.After(i.voided) {
+		i.voided = second
+	}
+	return i.voided.Add(iceTTL)
 }
 
 // checkICEURL says what is wrong with a value of --ice-server (RFC 7064, 7065).

@@ -59,7 +59,7 @@ func (o *accessOptions) check() error {
 	}
 	if o.policy != "" {
 		if _, err := policy.OpenFile(o.policy); err != nil {
-			faults = append(faults, badFlag("policy", err.Error()))
+			faults = append(faults, usage(err, "--policy names the file; go doc …/pkg/policy has an example"))
 		}
 	}
 	return errors.Join(faults...)
@@ -96,7 +96,7 @@ func (a *app) openAccess(ctx context.Context) (err error) {
 		return nil
 	}
 	if a.rules, err = policy.OpenFile(a.opts.access.policy); err != nil {
-		return badFlag("policy", err.Error())
+		return usage(err)
 	}
 	a.policy = a.rules.Current
 	return nil

@@ -96,7 +96,7 @@ func runSessionKick(ctx context.Context, opts *sessionOptions, c *admin.Client, 
 	if answer.Session {
 		what = "the session has ended"
 	}
-	_, err = fmt.Fprintf(std.out, "%s: %s, %d relayed paths were closed, what was issued until now is void\n", args[0], what, answer.Allocations)
+	_, err = fmt.Fprintf(std.out, "%s: %s, relayed paths closed: %d, what was issued until now is void\n", args[0], what, answer.Allocations)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/sigctl/sigctl/pkg/admin"
 	"github.com/sigctl/sigctl/pkg/redis"
 	"github.com/sigctl/sigctl/pkg/token"
 	"github.com/sigctl/sigctl/pkg/user"
@@ -24,7 +25,7 @@ type storeOptions struct {
 }
 
 func (o *storeOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.redis, "redis", "", "`URL` of a Redis that holds the users (default: the embedded store in --data)")
+	f.StringVar(&o.redis, "redis", "", "`URL` of a Redis that holds users, token keys and spent tokens (default: files in --data)")
 	f.BoolVar(&o.redisPlaintext, "redis-plaintext", false, "accept plain-text passwords in Redis, and hash them at the first login")
 	markSecret(f, "redis", secretURL)
 }
@@ -48,6 +49,7 @@ type backing struct {
 	users user.Store // its Close closes all
 	keys  token.KeyStore
 	spent token.Spender
+	id    func(context.Context) (string, error) // the same for all who use it
 }
 
 // openRedis opens what is in Redis.
@@ -56,8 +58,11 @@ func (o *storeOptions) openRedis(ctx context.Context) (backing, error) {
 	if err != nil {
 		return backing{}, usage(fmt.Errorf("--redis: %w", err), "is Redis running there? redis-cli -u URL ping answers PONG")
 	}
-	return backing{client.Users(), client.TokenKeys(), client.Spent()}, nil
+	return backing{client.Users(), client.TokenKeys(), client.Spent(), client.ID}, nil
 }
+
+// embeddedID is that of any embedded store, which only one process has open.
+func embeddedID(context.Context) (string, error) { return "embedded", nil }
 
 // openForServe opens what the server owns: in Redis, or the file of users at path
 // and the keys in data.
@@ -72,18 +77,17 @@ func (o *storeOptions) openForServe(ctx context.Context, data dataDir, path stri
 	case err != nil:
 		return backing{}, usage(err)
 	}
-	return backing{store, token.FileKeys(data.tokenKeys()), token.NewMemorySpender()}, nil
+	return backing{store, token.FileKeys(data.tokenKeys()), token.NewMemorySpender(), embeddedID}, nil
 }
 
-// openForAdmin opens the store of `sigctl user`: Redis, or that of the server
-// that runs with the data directory, or the file in it.
+// openForAdmin opens the store of `sigctl user`: that of the server that runs with the
+// data directory, whose sessions a change can end, or Redis, or the file.
 func (o *storeOptions) openForAdmin(ctx context.Context, dataPath string) (user.Store, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	if o.redis != "" {
-		b, err := o.openRedis(ctx)
-		return b.users, err
+		return o.openRedisForAdmin(ctx, dataPath)
 	}
 	data, err := openDataDir(dataPath)
 	if err != nil {
@@ -104,4 +108,41 @@ func (o *storeOptions) openForAdmin(ctx context.Context, dataPath string) (user.
 		return nil, err
 	}
 	return store, nil
+}
+
+// openRedisForAdmin opens the users in Redis through the running server, if it has
+// them there too.
+func (o *storeOptions) openRedisForAdmin(ctx context.Context, dataPath string) (user.Store, error) {
+	b, err := o.openRedis(ctx)
+	if err != nil || dataPath == "" {
+		return b.users, err
+	}
+	socket := dataDir(dataPath).admin() // the directory need not be there
+	served, err := b.isServed(ctx, socket)
+	if err == nil && !served {
+		return b.users, nil
+	}
+	if err = errors.Join(err, b.users.Close()); err != nil {
+		return nil, err
+	}
+	return user.DialAdmin(ctx, socket)
+}
+
+// isServed reports whether the server behind an admin socket, if there is one, has its
+// users in b.
+func (b backing) isServed(ctx context.Context, socket string) (bool, error) {
+	c, err := admin.Dial(ctx, socket)
+	if errors.Is(err, admin.ErrNotServing) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	theirs, err := adminStoreID.Call(ctx, c, struct{}{})
+	if err != nil {
+		return false, err
+	}
+	ours, err := b.id(ctx)
+	return theirs == ours, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,6 +60,14 @@ func (o *tokenOptions) check() error {
 	}
 	if !protocol.ValidName(o.room) {
 		faults = append(faults, badFlag("room", fmt.Sprintf("%q is not a room name", o.room), names))
+	}
+	for _, p := range o.permissions {
+		if !slices.Contains([]string{protocol.PermJoin, protocol.PermData, protocol.PermPublish, protocol.PermSubscribe}, p) {
+			faults = append(faults, badFlag("permissions", fmt.Sprintf("%q is none", p), "they are join, data, publish and subscribe"))
+		}
+	}
+	if !slices.Contains(o.permissions, protocol.PermJoin) {
+		faults = append(faults, badFlag("permissions", "join is missing", "nothing can be done outside the room: --permissions join,data"))
 	}
 	if o.ttl < time.Second || o.ttl > token.MaxLifetime {
 		faults = append(faults, badFlag("ttl", fmt.Sprintf("%v is not 1s to 15m", o.ttl)))

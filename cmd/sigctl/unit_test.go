@@ -202,3 +202,22 @@ func TestOneLinePassword(t *testing.T) {
 		}
 	}
 }
+
+// Credentials of the second of a kick are told apart: those from before it end no
+// later than what the relay is told to refuse, those from after it do.
+func TestVoidCredentials(t *testing.T) {
+	i := &iceIssuer{}
+	now := time.Unix(1_800_000_000, 250e6)
+	ends := func() time.Time { return i.date(now).Add(iceTTL).Truncate(time.Second) } // as they are issued
+	for range 3 {
+		before := ends()
+		void := i.void(now)
+		if after := ends(); before.After(void) || !after.After(void) {
+			t.Errorf("void until %v; one from before ends at %v, one from after at %v", void, before, after)
+		}
+	}
+	now = now.Add(time.Minute)
+	if void := i.void(now); ends().Sub(void) > time.Second || !ends().After(void) {
+		t.Errorf("a minute later one ends at %v, void until %v", ends(), void)
+	}
+}

@@ -112,7 +112,7 @@ func (s KeySet) remove(id string, now time.Time) (KeySet, error) {
 	case -1:
 		return nil, fmt.Errorf("%w: %.80q", ErrNoKey, id)
 	case 0:
-		return nil, fmt.Errorf("key %s signs: rotate first, then remove it", id)
+		return nil, fmt.Errorf("%w: %s", ErrSigns, id)
 	default:
 		return slices.Delete(s, i, i+1), nil
 	}

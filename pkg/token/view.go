@@ -14,6 +14,9 @@ const (
 	lookTimeout = 5 * time.Second
 )
 
+// ErrSigns is what Remove returns for the key that signs.
+var ErrSigns = errors.New("this key signs: rotate first, then remove it")
+
 // ErrNoKey is what Remove returns for a key that is not in the set.
 var ErrNoKey = errors.New("no such key")
 
@@ -142,7 +145,7 @@ func (a *Authority) Rotate(ctx context.Context) (Key, error) {
 }
 
 // Remove makes all tokens of a key invalid: at once here, within lookEvery on
-// other servers. It refuses for the key that signs. ErrNoKey.
+// other servers. ErrSigns, ErrNoKey.
 func (a *Authority) Remove(ctx context.Context, kid string) error {
 	err := a.change(ctx, func(s KeySet) (KeySet, error) { return s.remove(kid, a.now()) })
 	if err != nil {
