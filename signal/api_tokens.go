@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,10 +72,10 @@ func (s *Server) apiJoin(ctx context.Context, call *apiCall) (any, error) {
 		return nil, err
 	}
 	g, err := s.admit(ctx, id, m.Room, m.Permissions)
+	call.event.Room = cmp.Or(g.room, m.Room)
 	if err != nil {
 		return nil, err
 	}
-	call.event.Room = g.room
 	claims := token.Claims{Kind: token.Room, User: id.user, Session: id.session, Room: g.room, Permissions: g.permissions}
 	ttl := s.cfg.TokenTTL
 	if call.who.cert != nil {

@@ -117,7 +117,7 @@ func (r *recorded) tokens() {
 	r.step("sign in", func() { r.alice, _ = r.c.signIn(message{"token": r.room}) },
 		"login ok user=alice by=token room=team", "join ok user=alice by=token room=team")
 	r.step("replay", func() { r.c.wantRefused("token_replayed", message{"token": r.room}) },
-		"token_replayed token_replayed user=alice by=token")
+		"token_replayed token_replayed user=alice by=token room=team")
 	r.step("tampered token", func() {
 		r.c.wantRefused("bad_credentials", message{"token": r.secret(r.room[:len(r.room)-8] + "AAAAAAAA")})
 	}, "login bad_credentials")
@@ -158,7 +158,7 @@ func (r *recorded) otherIdentities() {
 	r.step("outside issuer", func() { r.secret(text(r.c.want("GET", "/api/rooms/join", token("guest"), nil), "token")) },
 		"token_issued ok user=guest by=oidc:"+r.issuer.URL+" room=lobby "+join)
 	r.step("a local user's name", func() { r.c.wantCode("forbidden", "GET", "/api/rooms/join", token("alice"), nil) },
-		"token_refused forbidden "+join)
+		"token_refused forbidden user=alice by=oidc:"+r.issuer.URL+" room=lobby "+join)
 
 	const carol = "carol@example.com"
 	certified := r.withCertificate(r.t, r.certs.issue(carol))
@@ -200,7 +200,7 @@ func (r *recorded) administration() {
 		until(r.t, "the session's end is on record", func() bool { return r.countBecause(ended, "kicked") == 1 })
 	}, "revoked ok "+alice, "kick ok user=alice by=token room=team actor=admin", ended)
 	r.step("after the kick", func() { r.c.wantRefused("token_expired", message{"token": r.room}) },
-		"login token_expired user=alice by=token")
+		"login token_expired user=alice by=token room=team")
 	r.step("list", func() { r.sigctl("token", "keys", "list").wantExit(0); r.sigctl("session", "list").wantExit(0) })
 	r.step("rotate", func() { r.rotate() }, "admin ok actor=admin doing=rotate the token keys")
 	r.step("passwd", func() {

@@ -81,7 +81,7 @@ func TestClientCertificates(t *testing.T) {
 	c.wantCode("forbidden", "GET", "/api/rooms/join", access, nil)
 	s.wantRecorded(1, "token_refused forbidden user=bob by=token message=GET /api/rooms/join", "certificate of user "+alice)
 	c.wantRefused("forbidden", message{"token": bob.roomToken(access, "lobby")})
-	s.wantRecorded(1, forbidden+" by=token", "certificate of user "+alice)
+	s.wantRecorded(1, forbidden+" by=token room=lobby", "certificate of user "+alice)
 
 	bob.wantRefused("bad_credentials", message{"name": alice}) // without the certificate
 	bob.signIn(message{"name": "bob", "password": password})

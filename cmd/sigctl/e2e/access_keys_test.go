@@ -96,7 +96,7 @@ func TestTokensInRedis(t *testing.T) {
 	at1.signIn(message{"token": spent})
 	at2.wantRefused("token_replayed", message{"token": spent})
 	at2.wantCode("token_replayed", "GET", "/api/validate", spent, nil)
-	two.wantEvent("token_replayed token_replayed user=alice by=token")
+	two.wantEvent("token_replayed token_replayed user=alice by=token room=lobby")
 
 	old := at2.roomToken(access("bob"), "lobby")
 	next := one.rotate()

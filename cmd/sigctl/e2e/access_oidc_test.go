@@ -73,7 +73,7 @@ func TestNamesOfOutsideIssuer(t *testing.T) {
 
 	local := c.accessToken("alice")
 	c.wantCode("forbidden", "GET", "/api/rooms/join", token("alice"), nil)
-	s.wantEvent("token_refused forbidden message=GET /api/rooms/join")
+	s.wantEvent("token_refused forbidden user=alice by=oidc:" + issuer.URL + " room=lobby message=GET /api/rooms/join")
 	c.roomToken(local, "") // it is still hers
 
 	c.roomToken(token("frank"), "")
