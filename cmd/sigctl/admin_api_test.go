@@ -100,6 +100,34 @@ func TestAdminWithoutAuditLog(t *testing.T) {
 	}
 }
 
+// Who changes the store through the admin socket leaves a trace, and ends what a kick
+// ends.
+func TestStoreOfTheAdminSocket(t *testing.T) {
+	ts := startPlainServer(t, nil)
+	_, store := ts.dial()
+	session := ts.join("user1")
+	if err := store.Revoke(t.Context(), "user1", time.Time{}); err != nil {
+		t.Errorf("revoke: %v", err)
+	}
+	wantKicked(t, session)
+	if _, err := store.Claim(t.Context(), "claimed", user.SourceToken); err != nil {
+		t.Errorf("claim: %v", err)
+	}
+	for _, want := range []audit.Event{
+		{Kind: audit.Revoked, User: "user1"}, {Kind: audit.Kick, User: "user1"}, {Kind: audit.Admin, User: "claimed"},
+	} {
+		n := 0
+		for _, e := range ts.recorded() {
+			if e.Kind == want.Kind && e.User == want.User && e.Actor == "admin" {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("audit holds %d events %s of %s by the administrator, want 1", n, want.Kind, want.User)
+		}
+	}
+}
+
 // What the administrator asks for in vain changes nothing, and claims no name.
 func TestAdminFaultsChangeNothing(t *testing.T) {
 	ts := startPlainServer(t, nil)

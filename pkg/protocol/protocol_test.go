@@ -138,6 +138,8 @@ func TestDecodeClientFaults(t *testing.T) {
 		{"long reason", `{"type":"leave","reason":"` + long + `"}`, "bad_message", "reason is longer"},
 		{"33 candidates", `{"type":"candidates","name":"a","candidates":[null` + strings.Repeat(",null", 32) + `]}`, "bad_message", "more than 32"},
 		{"long candidate", `{"type":"candidate","name":"a","candidate":{"candidate":"` + strings.Repeat("x", MaxCandidateLen+1) + `"}}`, "bad_message", "candidate.candidate is longer"},
+		{"candidate of two lines", `{"type":"candidate","name":"a","candidate":{"candidate":"candidate:1\r\na=sendrecv"}}`, "bad_message", "candidate.candidate holds control characters"},
+		{"control character in one of several candidates", `{"type":"candidates","name":"a","candidates":[null,{"candidate":"candidate:1\u0085"}]}`, "bad_message", "candidate.candidate holds control characters"},
 		{"refresh without token", `{"type":"refresh"}`, "bad_message", "token is missing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
