@@ -90,17 +90,29 @@ func (a *app) adminAction(what, name string) error {
 }
 
 // kick ends what a user has, and voids what was issued to them until now.
-func (a *app) kick(ctx context.Context, name string) (kickAnswer, error) {
-	u, err := a.backing.users.Get(ctx, name)
-	if errors.Is(err, user.ErrNotFound) {
+func (a *app) kick(ctx context.Context, name string) (answer kickAnswer, err error) {
+	if _, err := a.backing.users.Get(ctx, name); errors.Is(err, user.ErrNotFound) {
 		if answer := a.end(name); answer != (kickAnswer{}) {
 			return answer, nil
 		}
 		return kickAnswer{}, errNothingToKick
 	}
 	a.record(audit.Event{Kind: audit.Revoked, Actor: "admin", User: name}) // logged, if it fails: to take a right away is never wrong
-	err = errors.Join(err, a.backing.users.Revoke(ctx, name, revocation(u, time.Now())))
-	return a.end(name), err
+	err = a.revoke(ctx, name)
+	answer = a.end(name)
+	if err == nil {
+		err = a.revoke(ctx, name) // what was checked before the first time, and issued after it
+	}
+	return answer, err
+}
+
+// revoke voids what was issued to a user until now.
+func (a *app) revoke(ctx context.Context, name string) error {
+	u, err := a.backing.users.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	return a.backing.users.Revoke(ctx, name, revocation(u, time.Now()))
 }
 
 // revocation is the second that voids all that u has. What is issued in the second

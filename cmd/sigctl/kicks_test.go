@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +19,8 @@ import (
 	"github.com/pion/turn/v5"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
+	"github.com/sigctl/sigctl/pkg/token"
+	"github.com/sigctl/sigctl/pkg/user"
 )
 
 // startPlainServer is a server without TLS.
@@ -117,6 +121,42 @@ func TestKicksWithinASecond(t *testing.T) {
 		if code := ts.validate(text); code != "token_expired" {
 			t.Errorf("a token of a name that is new is answered with %q after the kick, want token_expired", code)
 		}
+	}
+}
+
+// hastyStore is a store in which something happens right after a revocation.
+type hastyStore struct {
+	user.Store
+	revoked func()
+}
+
+func (s hastyStore) Revoke(ctx context.Context, name string, at time.Time) error {
+	err := s.Store.Revoke(ctx, name, at)
+	s.revoked()
+	return err
+}
+
+// A request that was checked before a kick can be through between the revocation and
+// the end of the session: its token is dated after the one, and void all the same.
+func TestTokenIssuedDuringAKick(t *testing.T) {
+	a, err := openTestApp(t, testOptions(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	var issued token.Claims
+	issue := sync.OnceFunc(func() {
+		_, issued, err = a.signal.IssueRoomToken(t.Context(), "user1", protocol.Lobby, []string{protocol.PermJoin}, time.Minute)
+	})
+	a.backing.users = hastyStore{a.backing.users, issue}
+	if _, err := a.kick(t.Context(), "user1"); err != nil {
+		t.Errorf("kick: %v", err)
+	}
+	if err != nil || issued.ID == "" {
+		t.Fatalf("issue: %+v, %v", issued, err)
+	}
+	if u, err := a.backing.users.Get(t.Context(), "user1"); err != nil || issued.Issued.After(u.ValidAfter()) {
+		t.Errorf("a token of %v is good after the kick: what is void ends at %v, %v", issued.Issued, u.ValidAfter(), err)
 	}
 }
 
