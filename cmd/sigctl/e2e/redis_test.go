@@ -95,6 +95,20 @@ func TestRedisUsers(t *testing.T) {
 	r.want("EXISTS sigctl:user:alice", ":1")
 }
 
+// Who is deleted from the Redis of a running server, under whatever address, loses the
+// session, too.
+func TestRedisUserDeleted(t *testing.T) {
+	t.Parallel()
+	r := startRedis(t)
+	s := startServe(t, "--redis", r.url())
+	s.add("alice", "--redis", r.url())
+	alice, _ := s.local(t).signIn(message{"name": "alice", "password": s.passwords["alice"]})
+	_, port, _ := net.SplitHostPort(r.addr)
+	s.sigctl("user", "del", "alice", "--redis", "redis://localhost:"+port+"/0").wantExit(0)
+	alice.wantClose(4501)
+	r.want("EXISTS sigctl:user:alice", ":0")
+}
+
 // A Redis that somebody filled by hand.
 func TestRedisPlaintext(t *testing.T) {
 	t.Parallel()
