@@ -33,7 +33,7 @@ func (s *Server) apiLogin(ctx context.Context, call *apiCall) (any, error) {
 	if err := s.record(call.event); err != nil {
 		return nil, err
 	}
-	text, c, err := s.issue(ctx, call, token.Claims{Kind: token.Access, User: id.user}, notAfter(token.MaxLifetime, id.expires))
+	text, c, err := s.issue(ctx, call.event, token.Claims{Kind: token.Access, User: id.user}, notAfter(token.MaxLifetime, id.expires))
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (s *Server) apiJoin(ctx context.Context, call *apiCall) (any, error) {
 	if call.who.cert != nil {
 		ttl = notAfter(ttl, call.who.cert.Expires)
 	}
-	text, c, err := s.issue(ctx, call, claims, ttl)
+	text, c, err := s.issue(ctx, call.event, claims, ttl)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (s *Server) apiICE(ctx context.Context, call *apiCall) (any, error) {
 		return nil, err
 	}
 	servers, expires := s.cfg.ICEServers(id.user)
-	policy := s.cfg.Policy().Room(id.grant.Room).ICETransportPolicy
+	policy := s.cfg.Policy().Room(id.claims.Room).ICETransportPolicy
 	return protocol.ICEReply{ICEServers: servers, ICETransportPolicy: policy, TTL: secondsUntil(expires)}, nil
 }
 
@@ -148,7 +148,7 @@ func (s *Server) apiValidate(ctx context.Context, call *apiCall) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Tokens.Unspent(ctx, *id.grant); err != nil {
+	if err := s.cfg.Tokens.Unspent(ctx, *id.claims); err != nil {
 		return nil, tokenRefusal(err)
 	}
 	g, err := s.grant(id, "", nil)
@@ -163,7 +163,7 @@ func (s *Server) apiValidate(ctx context.Context, call *apiCall) (any, error) {
 
 // issue makes a token and writes that down. What was issued to the user up to a kick
 // is void, and this is issued after.
-func (s *Server) issue(ctx context.Context, call *apiCall, c token.Claims, ttl time.Duration) (string, token.Claims, error) {
+func (s *Server) issue(ctx context.Context, e audit.Event, c token.Claims, ttl time.Duration) (string, token.Claims, error) {
 	owner, err := s.cfg.Names.Get(ctx, c.User)
 	if err != nil {
 		return "", c, fmt.Errorf("look up user: %w", err)
@@ -176,7 +176,6 @@ func (s *Server) issue(ctx context.Context, call *apiCall, c token.Claims, ttl t
 	if err != nil {
 		return "", c, fmt.Errorf("issue token: %w", err)
 	}
-	e := call.event
 	e.Kind, e.User, e.Token, e.Room = audit.TokenIssued, c.User, c.ID, c.Room
 	return text, c, s.record(e)
 }
@@ -199,8 +198,7 @@ func (s *Server) IssueRoomToken(ctx context.Context, name, room string, permissi
 	if err != nil {
 		return "", token.Claims{}, err
 	}
-	call := &apiCall{event: audit.Event{Actor: "admin"}}
-	return s.issue(ctx, call, token.Claims{Kind: token.Room, User: name, Room: room, Permissions: permissions}, ttl)
+	return s.issue(ctx, audit.Event{Actor: "admin"}, token.Claims{Kind: token.Room, User: name, Room: room, Permissions: permissions}, ttl)
 }
 
 // notAfter shortens a lifetime that would go beyond an end.

@@ -132,15 +132,19 @@ func must[T any](v T, err error) T {
 func TestOversizedTokens(t *testing.T) {
 	as := newAccessServer(t)
 	c := as.connect("a")
+	before := as.state()
 	c.send(`{"type":"login","token":"` + strings.Repeat("x", protocol.MaxTokenLen+1) + `"}`)
 	c.wantError("bad_message", "token is longer than")
+	as.wantRefused("oversized token", before, audit.Login, "bad_message", "token is longer than")
 	status, answer := as.do("GET", protocol.PathJoin, strings.Repeat("x", protocol.MaxTokenLen+1), "")
 	if status != http.StatusUnauthorized || answer["code"] != "bad_credentials" {
 		t.Errorf("join with an oversized token = %d %v", status, answer)
 	}
+	as.wantRefused("oversized token at join", before, audit.TokenRefused, "bad_credentials", "")
 	c = as.connect("b")
 	c.send(`{"type":"login","token":"` + strings.Repeat("x", protocol.MaxLoginFrame) + `"}`)
 	c.wantClose(int(protocol.CloseTooLarge))
+	as.wantRefused("oversized frame", before, audit.Login, "too_large", "too large")
 }
 
 // What was issued by a key that is gone, before a restart or before a kick, is void.
@@ -148,7 +152,16 @@ func TestVoidTokens(t *testing.T) {
 	as := newAccessServer(t)
 	refused := func(text, code string) {
 		t.Helper()
-		as.loginWith(text).want(`{"type":"login","success":false,"code":"` + code + `"}`)
+		c := as.connect("void")
+		as.audit.take(t)
+		before := as.state()
+		c.send(`{"type":"login","token":"` + text + `"}`)
+		c.want(`{"type":"login","success":false,"code":"` + code + `"}`)
+		kind := audit.Login
+		if code == "token_replayed" {
+			kind = audit.TokenReplayed
+		}
+		as.wantRefused("void token", before, kind, code, "")
 	}
 	spent, fresh, access := as.roomToken("user1", "team"), as.roomToken("user2", "team"), as.access("user2")
 	as.loginWith(spent).want(`{"success":true}`)
@@ -179,6 +192,24 @@ func TestVoidTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(old, "bad_credentials")
+}
+
+// A token of an outside issuer that does not say when it was issued is older than
+// every kick.
+func TestKickVoidsOutsideTokens(t *testing.T) {
+	as := newAccessServer(t)
+	for _, claims := range []map[string]any{{"sub": "dated", "aud": "sigctl"}, {"sub": "undated", "aud": "sigctl", "iat": nil}} {
+		text := as.issuer.Token(claims)
+		if status, answer := as.do("GET", protocol.PathJoin, text, ""); status != http.StatusOK {
+			t.Fatalf("%v: join = %d %v", claims, status, answer)
+		}
+		if err := as.store.Revoke(t.Context(), claims["sub"].(string), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if status, answer := as.do("GET", protocol.PathJoin, text, ""); answer["code"] != "token_expired" {
+			t.Errorf("%v: join after a kick = %d %v, want token_expired", claims, status, answer)
+		}
+	}
 }
 
 // forge issues a token for user5 by the key of that id, which is not the signing one.

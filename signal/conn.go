@@ -127,6 +127,9 @@ func (c *conn) readFrame(ctx context.Context, r io.Reader) error {
 	case err != nil:
 		return err
 	case n > limit:
+		if c.session == nil {
+			c.noteStranger(protocol.Error{Code: protocol.CodeTooLarge, Message: "message is too large"})
+		}
 		c.shutdown(protocol.CloseTooLarge, "message is too large")
 	default:
 		c.receive(ctx, buf.Bytes())

@@ -65,8 +65,8 @@ func (s *session) refresh(ctx context.Context, ref string, m protocol.Refresh) e
 		return err
 	case id.user != s.name:
 		return refuse(protocol.CodeForbidden, "the token is another user's", "token of user "+id.user)
-	case id.grant.Room != s.room.name:
-		return refuse(protocol.CodeForbidden, "the token is for another room", "token of room "+id.grant.Room)
+	case id.claims.Room != s.room.name:
+		return refuse(protocol.CodeForbidden, "the token is for another room", "token of room "+id.claims.Room)
 	}
 	if err := c.server.spend(ctx, id); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (s *session) refresh(ctx context.Context, ref string, m protocol.Refresh) e
 		return err
 	}
 	c.mu.Lock()
-	s.permissions, s.expires, s.warned = c.server.permissions.of(id.grant.Permissions), unixSeconds(c.expiry(id)), false
+	s.permissions, s.expires, s.warned = c.server.permissions.of(id.claims.Permissions), unixSeconds(c.expiry(id)), false
 	c.mu.Unlock()
 	c.send(ref, s.welcome())
 	c.watchExpiry()

@@ -29,11 +29,11 @@ func (s *Server) admit(ctx context.Context, id identity, room string, wanted []s
 // policy. The permissions wanted bound those of the policy; none wants all.
 func (s *Server) grant(id identity, room string, wanted []string) (grant, error) {
 	p := s.cfg.Policy()
-	if id.grant != nil {
-		if room != "" && room != id.grant.Room {
-			return grant{}, refuse(protocol.CodeForbidden, "the token is for another room", "token of room "+id.grant.Room)
+	if id.claims != nil {
+		if room != "" && room != id.claims.Room {
+			return grant{}, refuse(protocol.CodeForbidden, "the token is for another room", "token of room "+id.claims.Room)
 		}
-		return grant{id.grant.Room, id.grant.Permissions, p.Room(id.grant.Room)}, nil
+		return grant{id.claims.Room, id.claims.Permissions, p.Room(id.claims.Room)}, nil
 	}
 	if room == "" {
 		room = protocol.Lobby

@@ -19,8 +19,8 @@ func (c *conn) receive(ctx context.Context, frame []byte) {
 	if err == nil {
 		err = c.handle(ctx, req)
 		c.note(req.Message, err)
-	} else if c.session == nil && isUnknownType(err) {
-		err = errUnauthenticated // what exists is told to those who are logged in
+	} else if c.session == nil {
+		err = c.noteStranger(err)
 	}
 	if err != nil {
 		c.refuse(req.ID, err)
@@ -88,6 +88,16 @@ func (c *conn) note(m protocol.FromClient, err error) {
 		e.Peer, _ = f.Party()
 	}
 	c.server.refused(err, c.session.event(e))
+}
+
+// noteStranger writes down what was wrong with a message before the login, and
+// returns what is told: what exists, only to those who are logged in.
+func (c *conn) noteStranger(err error) error {
+	if isUnknownType(err) {
+		return errUnauthenticated
+	}
+	c.server.refused(err, audit.Event{Kind: audit.Login, Address: c.client, Session: c.id})
+	return err
 }
 
 func (s *session) isRefusal(m protocol.FromClient, fault protocol.Error) bool {

@@ -148,7 +148,11 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (s *Server) originAllowed(r *http.Request) bool {
 	header := r.Header.Get("Origin")
 	if header == "" {
-		return r.Header.Get("Sec-Fetch-Site") != "cross-site" // a request that another site's page makes its visitor's browser send
+		switch r.Header.Get("Sec-Fetch-Site") {
+		case "", "same-origin", "none": // no browser, our page, the person
+			return true
+		}
+		return false // a request that another page makes its visitor's browser send
 	}
 	origin, err := url.Parse(header)
 	if err != nil || origin.Host == "" {

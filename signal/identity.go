@@ -26,15 +26,15 @@ type identity struct {
 	issued  time.Time // of an outside token
 	expires time.Time // of the proof; zero: never
 
-	grant *token.Claims // of a room token: what it is good for
+	claims *token.Claims // of a room token: what it is good for
 }
 
 // tokenID is the jti of the room token, if it is one.
 func (id identity) tokenID() string {
-	if id.grant == nil {
+	if id.claims == nil {
 		return ""
 	}
-	return id.grant.ID
+	return id.claims.ID
 }
 
 // refusal is why somebody is not let in: what they are told, and what only log and
@@ -116,7 +116,7 @@ func (s *Server) byOwnToken(ctx context.Context, text string, kind token.Kind) (
 	}
 	id := identity{user: c.User, method: "token", session: c.Session, expires: c.Expires}
 	if kind == token.Room {
-		id.grant = &c
+		id.claims = &c
 	}
 	owner, err := s.cfg.Names.Get(ctx, c.User)
 	if errors.Is(err, user.ErrNotFound) {
@@ -141,7 +141,7 @@ func (s *Server) claim(ctx context.Context, id identity) error {
 	if err != nil {
 		return fmt.Errorf("claim name: %w", err)
 	}
-	if id.issued.IsZero() { // a certificate, which its CA revokes, or a token that does not say
+	if id.method == "certificate" { // which its CA revokes
 		return nil
 	}
 	return notRevoked(owner.Revoked, id.issued)

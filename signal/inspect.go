@@ -70,7 +70,7 @@ func (s *Server) Rooms() []RoomInfo {
 // user stays good: that is for the store to revoke, before.
 func (s *Server) Kick(name, why string) bool {
 	session := s.hub.kick(name, time.Now())
-	if session == nil {
+	if session == nil || session.conn.isClosing() {
 		return false
 	}
 	s.record(session.event(audit.Event{Kind: audit.Kick, Actor: "admin", Why: why})) // logged, if it fails: the session ends in any case

@@ -28,8 +28,8 @@ func (c *conn) handleLogin(ctx context.Context, ref string, m protocol.Login) er
 		user = id.user
 	}
 	room := m.Room
-	if id.grant != nil {
-		room = id.grant.Room
+	if id.claims != nil {
+		room = id.claims.Room
 	}
 	fault := c.server.refused(err, audit.Event{
 		Kind: audit.Login, User: user, Source: id.method, Address: c.client, Room: room, Session: c.id, Token: id.tokenID(),
@@ -108,10 +108,10 @@ var errGone = errors.New("connection is closing")
 // spend uses up a room token. It is spent even if the login then fails: who can do
 // without the answer to this question could ask it as often as they like.
 func (s *Server) spend(ctx context.Context, id identity) error {
-	if id.grant == nil {
+	if id.claims == nil {
 		return nil
 	}
-	if err := s.cfg.Tokens.Spend(ctx, *id.grant); err != nil {
+	if err := s.cfg.Tokens.Spend(ctx, *id.claims); err != nil {
 		return tokenRefusal(err)
 	}
 	return nil

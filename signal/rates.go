@@ -32,7 +32,7 @@ func (r Rates) withDefaults() Rates {
 var tooFastRate = limit.Rate{PerSecond: 10, Burst: 100}
 
 // rates are what a session has left to send.
-type rates struct{ candidates, descriptions, others, refusals limit.Bucket }
+type rates struct{ candidates, descriptions, others, tooFast limit.Bucket }
 
 // take refuses a message that comes too fast. A client that does not slow down
 // is closed.
@@ -45,7 +45,7 @@ func (s *session) take(m protocol.FromClient) error {
 	if wait == 0 {
 		return nil
 	}
-	if s.rates.refusals.Take(now, tooFastRate, 1) > 0 {
+	if s.rates.tooFast.Take(now, tooFastRate, 1) > 0 {
 		s.conn.shutdown(protocol.CloseRateLimited, "messages come too fast")
 	}
 	fault := protocol.Error{

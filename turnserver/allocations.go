@@ -113,7 +113,9 @@ func (a *allocations) kick(user string, until, now time.Time) (open []*relay) {
 			delete(a.kicked, name)
 		}
 	}
-	a.kicked[user] = until
+	if until.After(a.kicked[user]) {
+		a.kicked[user] = until
+	}
 	for _, r := range a.byRelay {
 		if r.owner.user == user {
 			open = append(open, r)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -71,7 +72,8 @@ func (a *app) adminAPI(mux *http.ServeMux) {
 		return tokenAnswer{text, c.Expires}, err
 	})
 	adminKeys.Handle(mux, func(ctx context.Context, _ struct{}) ([]token.Key, error) {
-		return a.tokens.Keys(), a.tokens.Refresh(ctx)
+		err := a.tokens.Refresh(ctx)
+		return a.tokens.Keys(), err
 	})
 	adminRotate.Handle(mux, func(ctx context.Context, _ struct{}) (token.Key, error) {
 		a.adminAction("rotate the token keys", "")
@@ -89,47 +91,56 @@ func (a *app) adminAction(what, name string) error {
 	return a.record(audit.Event{Kind: audit.Admin, Actor: "admin", User: name, Why: what})
 }
 
-// kick ends what a user has, and voids what was issued to them until now.
-func (a *app) kick(ctx context.Context, name string) (answer kickAnswer, err error) {
-	if _, err := a.backing.users.Get(ctx, name); errors.Is(err, user.ErrNotFound) {
+// kick ends what a user has, and voids what was issued to them until now. The
+// session ends twice: before, so that no request which the old rights began gets an
+// answer; and after, for whoever has come back by them meanwhile.
+func (a *app) kick(ctx context.Context, name string) (kickAnswer, error) {
+	u, err := a.backing.users.Get(ctx, name)
+	if errors.Is(err, user.ErrNotFound) {
 		if answer := a.end(name); answer != (kickAnswer{}) {
 			return answer, nil
 		}
 		return kickAnswer{}, errNothingToKick
 	}
 	a.record(audit.Event{Kind: audit.Revoked, Actor: "admin", User: name}) // logged, if it fails: to take a right away is never wrong
-	err = a.revoke(ctx, name)
-	answer = a.end(name)
+	ended := a.signal.Kick(name, kickedByAdmin)
 	if err == nil {
-		err = a.revoke(ctx, name) // what was checked before the first time, and issued after it
+		err = settle(ctx, u)
 	}
+	if err == nil {
+		err = a.backing.users.Revoke(ctx, name, time.Now())
+	}
+	answer := a.end(name)
+	answer.Session = answer.Session || ended
 	return answer, err
 }
 
-// revoke voids what was issued to a user until now.
-func (a *app) revoke(ctx context.Context, name string) error {
-	u, err := a.backing.users.Get(ctx, name)
-	if err != nil {
-		return err
-	}
-	return a.backing.users.Revoke(ctx, name, revocation(u, time.Now()))
-}
+const kickedByAdmin = "ended by the administrator"
 
-// revocation is the second that voids all that u has. What is issued in the second
-// of an earlier revocation is dated after it, up to some seconds ahead.
-func revocation(u user.User, now time.Time) time.Time {
-	if ahead := u.ValidAfter().Add(time.Second); ahead.After(now) && ahead.Before(now.Add(token.Leeway/2)) {
-		return ahead
+// settle waits until nothing that u has is dated later than now. What is issued in
+// the second up to which all is void, is dated to the next one.
+func settle(ctx context.Context, u user.User) error {
+	wait := time.Until(u.ValidAfter().Add(time.Second))
+	if wait > 2*time.Second {
+		return fmt.Errorf("user %s: what was issued until %s is void already, and that is ahead of this machine's clock: correct the clock, and try again",
+			u.Name, u.ValidAfter().Format(time.RFC3339))
 	}
-	return now
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // end closes a user's session and allocations. Credentials of the relay that were
 // given out until then open nothing any more: first the session, which could ask for
 // more of them.
 func (a *app) end(name string) (answer kickAnswer) {
-	answer.Session = a.signal.Kick(name, "ended by the administrator")
-	until := a.ice.void(time.Now())
+	answer.Session = a.signal.Kick(name, kickedByAdmin)
+	until := a.ice.void(name, time.Now())
 	if a.relay != nil {
 		answer.Allocations = a.relay.Kick(name, until)
 	}
@@ -169,35 +180,34 @@ func (s adminStore) Revoke(ctx context.Context, name string, _ time.Time) error 
 
 func (s adminStore) SetHash(ctx context.Context, name, hash string) error {
 	s.app.adminAction("set password", name)
+	u, err := s.Store.Get(ctx, name)
+	if err == nil {
+		s.app.signal.Kick(name, kickedByAdmin)
+		err = settle(ctx, u)
+	}
+	if err != nil && !errors.Is(err, user.ErrNotFound) {
+		return err
+	}
 	if err := s.Store.SetHash(ctx, name, hash); err != nil {
-		return err
-	}
-	_, err := s.app.kick(ctx, name)
-	return err
-}
-
-// Delete waits for the second to end, because tokens know no less: what the owner of
-// the name has got in it would be good for the next one.
-func (s adminStore) Delete(ctx context.Context, name string) error {
-	s.app.adminAction("delete user", name)
-	if err := nextSecond(ctx); err != nil {
-		return err
-	}
-	if err := s.Store.Delete(ctx, name); err != nil {
 		return err
 	}
 	s.app.end(name)
 	return nil
 }
 
-func nextSecond(ctx context.Context) error {
-	now := time.Now()
-	timer := time.NewTimer(now.Truncate(time.Second).Add(time.Second).Sub(now))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// Delete settles first: who gets the name next has nothing of its last owner's.
+func (s adminStore) Delete(ctx context.Context, name string) error {
+	u, err := s.Store.Get(ctx, name)
+	if err == nil {
+		err = settle(ctx, u)
 	}
+	if err != nil && !errors.Is(err, user.ErrNotFound) { // a plain password is found by Delete alone
+		return err
+	}
+	s.app.adminAction("delete user", name)
+	if err := s.Store.Delete(ctx, name); err != nil {
+		return err
+	}
+	s.app.end(name)
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -46,6 +47,7 @@ type app struct {
 	signal   *signal.Server
 	relay    *turnserver.Server // nil: none
 
+	kicked  kicks      // before the start
 	kicking sync.Mutex // guards the file of kicks
 
 	undo []func() error
@@ -110,6 +112,9 @@ func (a *app) onClose(f func() error) { a.undo = append(a.undo, f) }
 func (a *app) openData(context.Context) (err error) {
 	if a.data, err = openDataDir(a.opts.global.data); err != nil {
 		return err
+	}
+	if a.kicked, err = a.data.loadKicks(); err != nil {
+		a.log.Warn("credentials of users who were kicked in the last minutes may still open relays", "err", err)
 	}
 	a.secrets, err = turnSecrets("turn-secret", a.opts.turnSecret, a.data.turnSecret())
 	return err
@@ -178,11 +183,7 @@ func (a *app) openRelay(context.Context) (err error) {
 	if a.relay, err = listenRelay("turn-", cfg); err != nil {
 		return err
 	}
-	kicked, err := a.data.loadKicks()
-	if err != nil {
-		a.log.Warn("credentials of users who were kicked in the last minutes may still open relays", "err", err)
-	}
-	for name, until := range kicked {
+	for name, until := range a.kicked {
 		a.relay.Kick(name, until)
 	}
 	a.onClose(a.relay.Close)
@@ -207,6 +208,7 @@ func (a *app) openSignal(context.Context) (err error) {
 		urls = append(turnserver.URLs(a.public, a.relay.Addrs()[0].Port()), urls...)
 	}
 	a.ice = newICEIssuer(urls, a.secrets)
+	maps.Copy(a.ice.voided, a.kicked)
 	if a.listener, err = net.Listen("tcp", a.opts.listen); err != nil {
 		return bindFault("listen", err)
 	}

@@ -22,13 +22,13 @@ type iceIssuer struct {
 	secrets    *turncred.Secrets
 
 	mu     sync.Mutex
-	voided time.Time // guarded by mu: what was issued up to the end of this second is void
+	voided kicks // guarded by mu
 }
 
 // newICEIssuer issues credentials of secrets for those of urls that are turn or
 // turns.
 func newICEIssuer(urls []string, secrets *turncred.Secrets) *iceIssuer {
-	i := &iceIssuer{secrets: secrets}
+	i := &iceIssuer{secrets: secrets, voided: kicks{}}
 	for _, u := range urls {
 		if strings.HasPrefix(u, "turn") {
 			i.turn = append(i.turn, u)
@@ -46,33 +46,36 @@ func (i *iceIssuer) servers(user string) (list []protocol.ICEServer, expires tim
 		list = append(list, protocol.ICEServer{URLs: i.stun})
 	}
 	if len(i.turn) > 0 {
-		c := i.secrets.Issue(user, iceTTL, i.date(time.Now()))
+		c := i.secrets.Issue(user, iceTTL, i.date(user, time.Now()))
 		list = append(list, protocol.ICEServer{URLs: i.turn, Username: c.Username, Credential: c.Password})
 		expires = c.Expires
 	}
 	return list, expires
 }
 
-// date is when a credential counts as issued: not in a second that is void.
-func (i *iceIssuer) date(now time.Time) time.Time {
+// date is when a credential of user's counts as issued: it ends after those that are
+// void.
+func (i *iceIssuer) date(user string, now time.Time) time.Time {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if after := i.voided.Add(time.Second); now.Before(after) {
+	if after := i.voided[user].Add(time.Second - iceTTL); now.Before(after) {
 		return after
 	}
 	return now
 }
 
-// void returns the end of the credentials that were issued until now. Those that are
-// issued from now on end later.
-func (i *iceIssuer) void(now time.Time) time.Time {
+// void returns the end of the credentials that were issued to user until now. Those
+// that are issued from now on end later.
+func (i *iceIssuer) void(user string, now time.Time) time.Time {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.voided = i.voided.Add(time.Second) // what was dated ahead
-	if second := now.Truncate(time.Second); second.After(i.voided) {
-		i.voided = second
+	i.voided.prune(now)
+	until := i.voided[user].Add(time.Second) // of what was dated ahead
+	if end := now.Truncate(time.Second).Add(iceTTL); end.After(until) {
+		until = end
 	}
-	return i.voided.Add(iceTTL)
+	i.voided[user] = until
+	return until
 }
 
 // checkICEURL says what is wrong with a value of --ice-server (RFC 7064, 7065).

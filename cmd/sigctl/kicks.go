@@ -15,6 +15,10 @@ import (
 // this file does not.
 type kicks map[string]time.Time
 
+func (k kicks) prune(now time.Time) {
+	maps.DeleteFunc(k, func(_ string, until time.Time) bool { return until.Before(now) })
+}
+
 // loadKicks returns those that still matter.
 func (d dataDir) loadKicks() (kicks, error) {
 	text, err := os.ReadFile(d.kicks())
@@ -24,19 +28,21 @@ func (d dataDir) loadKicks() (kicks, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read kicks: %w", err)
 	}
-	var list kicks
+	list := kicks{}
 	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, fmt.Errorf("read kicks in %s: %w", d.kicks(), err)
 	}
-	now := time.Now()
-	maps.DeleteFunc(list, func(_ string, until time.Time) bool { return until.Before(now) })
+	if list == nil { // the text was null
+		list = kicks{}
+	}
+	list.prune(time.Now())
 	return list, nil
 }
 
 // rememberKick adds one. The file is replaced whole.
 func (d dataDir) rememberKick(name string, until time.Time) error {
 	list, err := d.loadKicks()
-	if err != nil || list == nil {
+	if err != nil {
 		list = kicks{} // what cannot be read any more is of the last minutes at most
 	}
 	list[name] = until

@@ -104,7 +104,7 @@ func (ts *testServer) wantKick(name string) {
 func TestKicksWithinASecond(t *testing.T) {
 	ts := startPlainServer(t, nil)
 	ts.wantKick("user1")
-	for range 5 {
+	for range 2 {
 		text := ts.roomToken("user1", protocol.Lobby, time.Minute)
 		if code := ts.validate(text); code != "" {
 			t.Fatalf("a token from after the kick is refused with %s", code)
@@ -114,7 +114,7 @@ func TestKicksWithinASecond(t *testing.T) {
 			t.Errorf("a token from between two kicks is answered with %q, want token_expired", code)
 		}
 	}
-	for n := range 3 {
+	for n := range 2 {
 		name := fmt.Sprint("fresh", n)
 		text := ts.roomToken(name, protocol.Lobby, time.Minute)
 		ts.wantKick(name)
@@ -124,20 +124,19 @@ func TestKicksWithinASecond(t *testing.T) {
 	}
 }
 
-// hastyStore is a store in which something happens right after a revocation.
+// hastyStore is a store in which something happens right before a revocation.
 type hastyStore struct {
 	user.Store
-	revoked func()
+	revoking func()
 }
 
 func (s hastyStore) Revoke(ctx context.Context, name string, at time.Time) error {
-	err := s.Store.Revoke(ctx, name, at)
-	s.revoked()
-	return err
+	s.revoking()
+	return s.Store.Revoke(ctx, name, at)
 }
 
-// A request that was checked before a kick can be through between the revocation and
-// the end of the session: its token is dated after the one, and void all the same.
+// What is issued while a kick is under way is void: what was checked before it is not
+// answered, and what comes after is dated before the revocation.
 func TestTokenIssuedDuringAKick(t *testing.T) {
 	a, err := openTestApp(t, testOptions(t))
 	if err != nil {

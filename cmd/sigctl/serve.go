@@ -150,6 +150,18 @@ func isOrigin(s string) bool {
 		u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
 }
 
+// checkPublicURL says what is wrong with a value of --public-url.
+func checkPublicURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "wss" && u.Scheme != "ws" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return badFlag("public-url", fmt.Sprintf("%q is not a WebSocket URL", s), "for example wss://signal.example.com")
+	}
+	return nil
+}
+
 func runServe(ctx context.Context, opts *serveOptions, std stdio) (err error) {
 	log := slog.New(slog.NewTextHandler(std.err, nil))
 	opts.warn(log)

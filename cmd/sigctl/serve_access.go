@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -118,17 +117,5 @@ func (a *app) watchPolicy(ctx context.Context) error {
 		}
 		a.record(e)
 	})
-	return nil
-}
-
-// checkPublicURL says what is wrong with a value of --public-url.
-func checkPublicURL(s string) error {
-	if s == "" {
-		return nil
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "wss" && u.Scheme != "ws" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return badFlag("public-url", fmt.Sprintf("%q is not a WebSocket URL", s), "for example wss://signal.example.com")
-	}
 	return nil
 }

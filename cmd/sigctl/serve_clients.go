@@ -61,13 +61,13 @@ func (a *app) openClients() (*certs.Clients, error) {
 	}
 	o := a.opts.clients.options()
 	o.Logger = a.log
-	one := limit.NewBuckets[netip.Prefix](limit.Rate{PerSecond: 1, Burst: 20}, 1<<16)
+	refusals := limit.NewBuckets[netip.Prefix](limit.Rate{PerSecond: 1, Burst: 20}, 1<<16)
 	o.Refused = func(addr net.Addr, subject, reason string) {
 		e := audit.Event{
 			Kind: audit.Login, Code: protocol.CodeBadCredentials, Source: "certificate",
 			Address: listen.HostAddr(addr), Why: "certificate of " + subject + ": " + reason,
 		}
-		if one.Take(limit.Group(e.Address), 1) > 0 {
+		if refusals.Take(limit.Group(e.Address), 1) > 0 {
 			e.Flood = true // anybody can show a certificate, whose ever it is
 		} else {
 			a.log.Info("client certificate refused", "addr", addr, "subject", subject, "why", reason)

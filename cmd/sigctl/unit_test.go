@@ -206,18 +206,21 @@ func TestOneLinePassword(t *testing.T) {
 // Credentials of the second of a kick are told apart: those from before it end no
 // later than what the relay is told to refuse, those from after it do.
 func TestVoidCredentials(t *testing.T) {
-	i := &iceIssuer{}
+	i := newICEIssuer(nil, nil)
 	now := time.Unix(1_800_000_000, 250e6)
-	ends := func() time.Time { return i.date(now).Add(iceTTL).Truncate(time.Second) } // as they are issued
+	ends := func() time.Time { return i.date("user1", now).Add(iceTTL).Truncate(time.Second) } // as they are issued
 	for range 3 {
 		before := ends()
-		void := i.void(now)
+		void := i.void("user1", now)
 		if after := ends(); before.After(void) || !after.After(void) {
 			t.Errorf("void until %v; one from before ends at %v, one from after at %v", void, before, after)
 		}
 	}
 	now = now.Add(time.Minute)
-	if void := i.void(now); ends().Sub(void) > time.Second || !ends().After(void) {
+	if void := i.void("user1", now); ends().Sub(void) > time.Second || !ends().After(void) {
 		t.Errorf("a minute later one ends at %v, void until %v", ends(), void)
+	}
+	if got := i.date("user2", now); got != now {
+		t.Errorf("another user's is dated %v, want now, %v", got, now)
 	}
 }

@@ -1,7 +1,7 @@
 // Package redis keeps in a Redis server what several signaling servers share.
 // It is the only importer of the Redis client. Commands open one Client, and take
-// from it what they need: today the users; later who is on which node, the bus
-// between nodes, and revocations.
+// from it what they need: the users, the keys that sign tokens, the tokens that were
+// spent; later who is on which node, and the bus between nodes.
 //
 //	client, err := redis.Open(ctx, "redis://:secret@localhost:6379", nil)
 //	…

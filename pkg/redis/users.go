@@ -42,6 +42,8 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local source = redis.call('HGET', KEYS[1], 'source')
 if source and source ~= '' and source ~= 'password' then return source end
 redis.call('HSET', KEYS[1], 'hash', ARGV[1])
+local revoked = redis.call('HGET', KEYS[1], 'revoked')
+if not revoked or revoked < ARGV[2] then redis.call('HSET', KEYS[1], 'revoked', ARGV[2]) end
 return 1`)
 	// Times of this form sort as text.
 	revokeScript = redis.NewScript(`
@@ -127,7 +129,7 @@ func (s *users) SetHash(ctx context.Context, name, hash string) error {
 	if err := user.CheckHash(hash); err != nil {
 		return err
 	}
-	return s.change(ctx, name, setHashScript, userKeys(name), hash)
+	return s.change(ctx, name, setHashScript, userKeys(name), hash, formatTime(time.Now().Truncate(time.Second)))
 }
 
 func (s *users) Revoke(ctx context.Context, name string, at time.Time) error {

@@ -124,6 +124,9 @@ func (b *Bolt) SetHash(ctx context.Context, name, hash string) error {
 	}
 	return b.change(ctx, name, func(u *User) error {
 		u.Hash = hash
+		if now := time.Now().UTC().Truncate(time.Second); now.After(u.Revoked) {
+			u.Revoked = now
+		}
 		return u.checkOwner(SourcePassword)
 	})
 }

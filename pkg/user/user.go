@@ -142,7 +142,8 @@ type Store interface {
 	Claim(ctx context.Context, name, source string) (User, error)
 	// Get returns a user. ErrNotFound.
 	Get(ctx context.Context, name string) (User, error)
-	// SetHash replaces the password's hash. ErrNotFound, ErrInvalid, ErrSource if
+	// SetHash replaces the password's hash, and voids what was issued to the user, as
+	// Revoke does now. ErrNotFound, ErrInvalid, ErrSource if
 	// the user has no password.
 	SetHash(ctx context.Context, name, hash string) error
 	// Revoke sets Revoked to the second of at, unless it is later already.

@@ -151,11 +151,25 @@ func testInvalid(t *testing.T, s user.Store) {
 func testSetHash(t *testing.T, s user.Store) {
 	users := Add(t, s, "alice", "bob")
 	users[0].Hash = NewUser(t, "other").Hash
+	before := time.Now().Truncate(time.Second)
 	if err := s.SetHash(t.Context(), "alice", users[0].Hash); err != nil {
 		t.Fatal(err)
 	}
+	users[0].Revoked = revoked(t, s, "alice") // what the old password has got is void
+	if at := users[0].Revoked; at.Before(before) || at.After(time.Now()) {
+		t.Errorf("after SetHash what was issued until %v is void, want until now", at)
+	}
 	wantList(t, s, users...)
 	Want(t, s, users[0])
+}
+
+func revoked(t *testing.T, s user.Store, name string) time.Time {
+	t.Helper()
+	u, err := s.Get(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Revoked
 }
 
 func testDelete(t *testing.T, s user.Store) {
@@ -212,6 +226,7 @@ func testNames(t *testing.T, s user.Store) {
 		if err := s.SetHash(t.Context(), name, u.Hash); err != nil {
 			t.Errorf("SetHash(%q): %v", name, err)
 		}
+		u.Revoked = revoked(t, s, name)
 		wantList(t, s, u)
 		if err := s.Delete(t.Context(), name); err != nil {
 			t.Errorf("Delete(%q): %v", name, err)
