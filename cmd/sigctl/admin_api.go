@@ -188,6 +188,9 @@ func (s adminStore) SetHash(ctx context.Context, name, hash string) error {
 	if err != nil && !errors.Is(err, user.ErrNotFound) {
 		return err
 	}
+	if err == nil {
+		s.app.record(audit.Event{Kind: audit.Revoked, Actor: "admin", User: name})
+	}
 	if err := s.Store.SetHash(ctx, name, hash); err != nil {
 		return err
 	}
