@@ -188,6 +188,8 @@ func (s *Server) IssueRoomToken(ctx context.Context, name, room string, permissi
 		return "", token.Claims{}, fmt.Errorf("%q is not the name of a room", printable(room))
 	case !slices.Contains(permissions, protocol.PermJoin):
 		return "", token.Claims{}, errors.New("a room token needs the permission join")
+	case len(s.permissions.of(permissions)) != len(permissions):
+		return "", token.Claims{}, errors.New("the permissions are join, data, publish and subscribe, each once")
 	case ttl < time.Second || ttl > token.MaxLifetime:
 		return "", token.Claims{}, fmt.Errorf("a token lives 1s to %v, not %v", token.MaxLifetime, ttl)
 	}

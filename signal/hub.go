@@ -134,13 +134,13 @@ func (h *hub) roomSizes() map[string]int {
 // keepKicks is longer than a login can be under way.
 const keepKicks = 5 * time.Minute
 
-// kick ends what began before now under a name: it returns the session, and logins
+// kick ends what begins until then under a name: it returns the session, and logins
 // that are under way will be refused.
-func (h *hub) kick(name string, now time.Time) *session {
+func (h *hub) kick(name string, until time.Time) *session {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	maps.DeleteFunc(h.kicked, func(_ string, at time.Time) bool { return now.Sub(at) > keepKicks })
-	h.kicked[name] = now
+	maps.DeleteFunc(h.kicked, func(_ string, at time.Time) bool { return time.Since(at) > keepKicks })
+	h.kicked[name] = until
 	return h.sessions[name]
 }
 

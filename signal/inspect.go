@@ -66,10 +66,20 @@ func (s *Server) Rooms() []RoomInfo {
 }
 
 // Kick ends the session of that user, if there is one, with protocol.CloseKicked, and
-// refuses logins and requests of the user's that are under way. What was issued to the
-// user stays good: that is for the store to revoke, before.
-func (s *Server) Kick(name, why string) bool {
-	session := s.hub.kick(name, time.Now())
+// refuses logins and requests of the user's that are under way, or begin before void has
+// returned. void makes the store revoke what was issued to the user until then; it may
+// be nil. Kick returns its error, and whether there was a session; that ends in any case.
+func (s *Server) Kick(name, why string, void func() error) (ended bool, err error) {
+	if void != nil {
+		ended = s.end(name, why, time.Now().Add(keepKicks)) // until further notice
+		err = void()
+	}
+	return s.end(name, why, time.Now()) || ended, err
+}
+
+// end ends the session of that user and what begins until then.
+func (s *Server) end(name, why string, until time.Time) bool {
+	session := s.hub.kick(name, until)
 	if session == nil || session.conn.isClosing() {
 		return false
 	}

@@ -70,11 +70,17 @@ func (as *accessServer) restartWith(change func(*Config)) {
 }
 
 // kick is what an administrator's kick does.
-func (as *accessServer) kick(name string) {
-	if err := as.store.Revoke(context.Background(), name, time.Now()); err != nil {
-		as.t.Errorf("revoke: %v", err)
+func (as *accessServer) kick(name string) { as.kickDuring(name, func() {}) }
+
+// kickDuring is a kick whose revocation takes until f is done.
+func (as *accessServer) kickDuring(name string, f func()) {
+	_, err := as.Kick(name, "test", func() error {
+		defer f()
+		return as.store.Revoke(context.Background(), name, time.Now())
+	})
+	if err != nil {
+		as.t.Errorf("kick: %v", err)
 	}
-	as.Kick(name, "test")
 }
 
 // last is the event that was written down last, if there is one since the last look.
@@ -148,6 +154,28 @@ func TestKickEndsWhatIsUnderWay(t *testing.T) {
 			c.wantAlive()
 		}
 	}
+}
+
+// What begins during a kick is refused, too: it may have been checked before the
+// revocation, and be dated after it.
+func TestRequestDuringAKick(t *testing.T) {
+	as := newAccessServer(t)
+	access, room := as.access("user1"), as.roomToken("user1", "team")
+	as.kickDuring("user1", func() {
+		for _, r := range []struct{ path, bearer, body string }{
+			{protocol.PathLogin, "", `{"name":"user1","password":"password1"}`}, // stands for one by a password that changes in this moment
+			{protocol.PathJoin, access, ""},
+			{protocol.PathICE, room, ""},
+		} {
+			if status, answer := as.do("POST", r.path, r.bearer, r.body); answer["code"] != "token_expired" {
+				t.Errorf("POST %s during a kick = %d %v, want token_expired", r.path, status, answer)
+			}
+		}
+		c := as.connect("user1")
+		c.send(`{"type":"login","name":"user1","password":"password1"}`)
+		c.want(`{"type":"login","success":false,"code":"token_expired"}`)
+	})
+	as.join("user1").wantAlive()
 }
 
 // Who signed in with a password has a session without an end, and gets one with a

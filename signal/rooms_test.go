@@ -81,7 +81,7 @@ func TestKick(t *testing.T) {
 		t.Errorf("sessions are %+v", list)
 	}
 	as.audit.take(t)
-	if !as.Kick("user1", "for a test") || as.Kick("nobody", "for a test") {
+	if !must(as.Kick("user1", "for a test", nil)) || must(as.Kick("nobody", "for a test", nil)) {
 		t.Error("Kick does not say whether there was a session")
 	}
 	events := as.audit.take(t)

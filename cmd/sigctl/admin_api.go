@@ -91,28 +91,25 @@ func (a *app) adminAction(what, name string) error {
 	return a.record(audit.Event{Kind: audit.Admin, Actor: "admin", User: name, Why: what})
 }
 
-// kick ends what a user has, and voids what was issued to them until now. The
-// session ends twice: before, so that no request which the old rights began gets an
-// answer; and after, for whoever has come back by them meanwhile.
+// kick ends what a user has, and voids what was issued to them until now.
 func (a *app) kick(ctx context.Context, name string) (kickAnswer, error) {
 	u, err := a.backing.users.Get(ctx, name)
 	if errors.Is(err, user.ErrNotFound) {
-		if answer := a.end(name); answer != (kickAnswer{}) {
+		if answer, _ := a.end(name, nil); answer != (kickAnswer{}) {
 			return answer, nil
 		}
 		return kickAnswer{}, errNothingToKick
 	}
 	a.record(audit.Event{Kind: audit.Revoked, Actor: "admin", User: name}) // logged, if it fails: to take a right away is never wrong
-	ended := a.signal.Kick(name, kickedByAdmin)
-	if err == nil {
-		err = settle(ctx, u)
-	}
-	if err == nil {
-		err = a.backing.users.Revoke(ctx, name, time.Now())
-	}
-	answer := a.end(name)
-	answer.Session = answer.Session || ended
-	return answer, err
+	return a.end(name, func() error {
+		if err == nil {
+			err = settle(ctx, u)
+		}
+		if err == nil {
+			err = a.backing.users.Revoke(ctx, name, time.Now())
+		}
+		return err
+	})
 }
 
 const kickedByAdmin = "ended by the administrator"
@@ -138,8 +135,8 @@ func settle(ctx context.Context, u user.User) error {
 // end closes a user's session and allocations. Credentials of the relay that were
 // given out until then open nothing any more: first the session, which could ask for
 // more of them.
-func (a *app) end(name string) (answer kickAnswer) {
-	answer.Session = a.signal.Kick(name, kickedByAdmin)
+func (a *app) end(name string, void func() error) (answer kickAnswer, err error) {
+	answer.Session, err = a.signal.Kick(name, kickedByAdmin, void)
 	until := a.ice.void(name, time.Now())
 	if a.relay != nil {
 		answer.Allocations = a.relay.Kick(name, until)
@@ -149,7 +146,7 @@ func (a *app) end(name string) (answer kickAnswer) {
 	if err := a.data.rememberKick(name, until); err != nil {
 		a.log.Error("a kick is not kept for the relay's next start", "user", name, "err", err)
 	}
-	return answer
+	return answer, err
 }
 
 // adminStore is the store as administrators change it: that is written down, and who
@@ -180,37 +177,32 @@ func (s adminStore) Revoke(ctx context.Context, name string, _ time.Time) error 
 
 func (s adminStore) SetHash(ctx context.Context, name, hash string) error {
 	s.app.adminAction("set password", name)
-	u, err := s.Store.Get(ctx, name)
-	if err == nil {
-		s.app.signal.Kick(name, kickedByAdmin)
-		err = settle(ctx, u)
-	}
-	if err != nil && !errors.Is(err, user.ErrNotFound) {
-		return err
-	}
-	if err == nil {
+	_, err := s.app.end(name, func() error {
+		if err := s.settle(ctx, name); err != nil {
+			return err
+		}
 		s.app.record(audit.Event{Kind: audit.Revoked, Actor: "admin", User: name})
-	}
-	if err := s.Store.SetHash(ctx, name, hash); err != nil {
-		return err
-	}
-	s.app.end(name)
-	return nil
+		return s.Store.SetHash(ctx, name, hash)
+	})
+	return err
 }
 
 // Delete settles first: who gets the name next has nothing of its last owner's.
 func (s adminStore) Delete(ctx context.Context, name string) error {
+	_, err := s.app.end(name, func() error {
+		if err := s.settle(ctx, name); err != nil && !errors.Is(err, user.ErrNotFound) { // a plain password is found by Delete alone
+			return err
+		}
+		s.app.adminAction("delete user", name)
+		return s.Store.Delete(ctx, name)
+	})
+	return err
+}
+
+func (s adminStore) settle(ctx context.Context, name string) error {
 	u, err := s.Store.Get(ctx, name)
-	if err == nil {
-		err = settle(ctx, u)
-	}
-	if err != nil && !errors.Is(err, user.ErrNotFound) { // a plain password is found by Delete alone
+	if err != nil {
 		return err
 	}
-	s.app.adminAction("delete user", name)
-	if err := s.Store.Delete(ctx, name); err != nil {
-		return err
-	}
-	s.app.end(name)
-	return nil
+	return settle(ctx, u)
 }

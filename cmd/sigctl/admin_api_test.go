@@ -138,6 +138,7 @@ func TestAdminFaultsChangeNothing(t *testing.T) {
 		{"ghost", "", join, time.Minute},
 		{"ghost", "team", []string{protocol.PermData}, time.Minute},
 		{"ghost", "team", nil, time.Minute},
+		{"ghost", "team", []string{"join", "fly"}, time.Minute},
 		{"ghost", "team", join, -1},
 		{"ghost", "team", join, 0},
 		{"ghost", "team", join, 24 * time.Hour},
