@@ -105,8 +105,8 @@ func (c *conn) login(ctx context.Context, ref string, id identity, room string, 
 // errGone is told to nobody: the connection closes.
 var errGone = errors.New("connection is closing")
 
-// spend uses up a room token. It is spent even if the login then fails: who can do
-// without the answer to this question could ask it as often as they like.
+// spend uses up a room token, even if the login then fails: given back, it would
+// tell its holder as often as they ask who is signed in, and which room is full.
 func (s *Server) spend(ctx context.Context, id identity) error {
 	if id.claims == nil {
 		return nil

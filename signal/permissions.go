@@ -16,19 +16,15 @@ func (s *session) mayDescribe(m protocol.FromClient) error {
 	default:
 		return nil
 	}
-	name, call := m.(protocol.Forwarded).Party()
-	lacks, err := d.Exceeds(s.permissions)
-	if err != nil {
-		return protocol.Error{
-			Code: protocol.CodeForbidden, Name: name, Call: call,
-			Message: d.Type + ".sdp cannot be checked: " + err.Error(),
-		}
+	fault := protocol.Error{Code: protocol.CodeForbidden}
+	fault.Name, fault.Call = m.(protocol.Forwarded).Party()
+	switch lacks, err := d.Exceeds(s.permissions); {
+	case err != nil:
+		fault.Message = d.Type + ".sdp cannot be checked: " + err.Error()
+	case lacks != "":
+		fault.Message = "the " + d.Type + " needs the permission " + lacks + ", which you do not have in room " + s.room.name
+	default:
+		return nil
 	}
-	if lacks != "" {
-		return protocol.Error{
-			Code: protocol.CodeForbidden, Name: name, Call: call,
-			Message: "the " + d.Type + " needs the permission " + lacks + ", which you do not have in room " + s.room.name,
-		}
-	}
-	return nil
+	return fault
 }

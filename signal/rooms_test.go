@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
@@ -53,12 +54,9 @@ func TestRoomSizeIsLimited(t *testing.T) {
 // awaitSessions waits until so many are logged in.
 func (as *accessServer) awaitSessions(n int) {
 	as.t.Helper()
-	probe := as.connect("probe") // its answers come after what the others' ends do
 	for as.Sessions() != n {
-		probe.send(`{"type":"peers","id":"probe"}`)
-		probe.want(`{"type":"error","code":"unauthenticated","ref":"probe"}`)
+		runtime.Gosched()
 	}
-	probe.ws.Close()
 }
 
 func TestRoomDemandsRelay(t *testing.T) {

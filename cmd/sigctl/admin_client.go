@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/spf13/cobra"
+
 	"github.com/sigctl/sigctl/pkg/admin"
 )
 
@@ -23,4 +25,24 @@ func withServer(ctx context.Context, dataPath string, f func(*admin.Client) erro
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 	return f(client)
+}
+
+// callOptions are those of a command that is one call of the running server.
+type callOptions struct{ json bool }
+
+func callCommand(global *globalOptions, std stdio, use, short string, args cobra.PositionalArgs,
+	run func(context.Context, *callOptions, *admin.Client, []string, stdio) error) *cobra.Command {
+	opts := &callOptions{}
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  args,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withServer(cmd.Context(), global.data, func(c *admin.Client) error {
+				return run(cmd.Context(), opts, c, args, std)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&opts.json, "json", false, "one JSON object per line")
+	return cmd
 }

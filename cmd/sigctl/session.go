@@ -12,42 +12,23 @@ import (
 	"github.com/sigctl/sigctl/pkg/admin"
 )
 
-type sessionOptions struct {
-	global *globalOptions
-	json   bool
-}
-
 func newSession(global *globalOptions, std stdio) *cobra.Command {
-	opts := &sessionOptions{global: global}
-	command := func(use, short string, args cobra.PositionalArgs, run func(context.Context, *sessionOptions, *admin.Client, []string, stdio) error) *cobra.Command {
-		cmd := &cobra.Command{
-			Use:   use,
-			Short: short,
-			Args:  args,
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return withServer(cmd.Context(), opts.global.data, func(c *admin.Client) error {
-					return run(cmd.Context(), opts, c, args, std)
-				})
-			},
-		}
-		cmd.Flags().BoolVar(&opts.json, "json", false, "one JSON object per line")
-		return cmd
-	}
 	return group(&cobra.Command{
 		Use:   "session",
 		Short: "See who is signed in to the running server, and end that",
 		Long: `See who is signed in to the server that runs with --data, and in which rooms. To
 kick a user ends the session and the relaying, and voids the tokens and relay
-credentials that were issued until then; the user can sign in again, unless
-deleted (sigctl user del NAME).`,
+credentials that were issued until then. To keep out who signs in with a password:
+sigctl user del NAME; with a certificate: sigctl cert revoke FILE; with a token of
+an issuer: the issuer, or a rule of the policy.`,
 	},
-		command("list", "List the sessions", cobra.NoArgs, runSessionList),
-		command("rooms", "List the rooms that somebody is in", cobra.NoArgs, runSessionRooms),
-		command("kick NAME", "End a user's session and void what was issued", cobra.ExactArgs(1), runSessionKick),
+		callCommand(global, std, "list", "List the sessions", cobra.NoArgs, runSessionList),
+		callCommand(global, std, "rooms", "List the rooms that somebody is in", cobra.NoArgs, runSessionRooms),
+		callCommand(global, std, "kick NAME", "End a user's session and void what was issued", cobra.ExactArgs(1), runSessionKick),
 	)
 }
 
-func runSessionList(ctx context.Context, opts *sessionOptions, c *admin.Client, _ []string, std stdio) error {
+func runSessionList(ctx context.Context, opts *callOptions, c *admin.Client, _ []string, std stdio) error {
 	list, err := adminSessions.Call(ctx, c, struct{}{})
 	if err != nil {
 		return err
@@ -64,7 +45,7 @@ func runSessionList(ctx context.Context, opts *sessionOptions, c *admin.Client, 
 	return table.end()
 }
 
-func runSessionRooms(ctx context.Context, opts *sessionOptions, c *admin.Client, _ []string, std stdio) error {
+func runSessionRooms(ctx context.Context, opts *callOptions, c *admin.Client, _ []string, std stdio) error {
 	list, err := adminRooms.Call(ctx, c, struct{}{})
 	if err != nil {
 		return err
@@ -83,7 +64,7 @@ func runSessionRooms(ctx context.Context, opts *sessionOptions, c *admin.Client,
 	return table.end()
 }
 
-func runSessionKick(ctx context.Context, opts *sessionOptions, c *admin.Client, args []string, std stdio) error {
+func runSessionKick(ctx context.Context, opts *callOptions, c *admin.Client, args []string, std stdio) error {
 	answer, err := adminKick.Call(ctx, c, kickRequest{args[0]})
 	if err != nil {
 		return err

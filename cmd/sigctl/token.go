@@ -88,30 +88,19 @@ func runToken(ctx context.Context, opts *tokenOptions, c *admin.Client, std stdi
 }
 
 func newTokenKeys(global *globalOptions, std stdio) *cobra.Command {
-	opts := &tokenOptions{global: global}
-	command := func(use, short string, args cobra.PositionalArgs, run func(context.Context, *tokenOptions, *admin.Client, []string, stdio) error) *cobra.Command {
-		cmd := &cobra.Command{
-			Use: use, Short: short, Args: args,
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return withServer(cmd.Context(), global.data, func(c *admin.Client) error { return run(cmd.Context(), opts, c, args, std) })
-			},
-		}
-		cmd.Flags().BoolVar(&opts.json, "json", false, "one JSON object per line")
-		return cmd
-	}
 	return group(&cobra.Command{
 		Use:   "keys",
 		Short: "The keys that sign tokens",
 		Long: `The keys that sign tokens, of the server that runs with --data. After a rotation the
 old key's tokens are good until they expire; no session notices it.`,
 	},
-		command("list", "List the keys", cobra.NoArgs, runKeysList),
-		command("rotate", "Sign with a new key from now on", cobra.NoArgs, runKeysRotate),
-		command("remove ID", "Void all tokens of a retired key at once", cobra.ExactArgs(1), runKeysRemove),
+		callCommand(global, std, "list", "List the keys", cobra.NoArgs, runKeysList),
+		callCommand(global, std, "rotate", "Sign with a new key from now on", cobra.NoArgs, runKeysRotate),
+		callCommand(global, std, "remove ID", "Void all tokens of a retired key at once", cobra.ExactArgs(1), runKeysRemove),
 	)
 }
 
-func runKeysList(ctx context.Context, opts *tokenOptions, c *admin.Client, _ []string, std stdio) error {
+func runKeysList(ctx context.Context, opts *callOptions, c *admin.Client, _ []string, std stdio) error {
 	keys, err := adminKeys.Call(ctx, c, struct{}{})
 	if err != nil {
 		return err
@@ -130,7 +119,7 @@ func keyState(k token.Key) string {
 	return "its tokens are good until " + k.Expires().Local().Format(time.TimeOnly)
 }
 
-func runKeysRotate(ctx context.Context, opts *tokenOptions, c *admin.Client, _ []string, std stdio) error {
+func runKeysRotate(ctx context.Context, opts *callOptions, c *admin.Client, _ []string, std stdio) error {
 	key, err := adminRotate.Call(ctx, c, struct{}{})
 	if err != nil {
 		return err
@@ -142,7 +131,7 @@ func runKeysRotate(ctx context.Context, opts *tokenOptions, c *admin.Client, _ [
 	return err
 }
 
-func runKeysRemove(ctx context.Context, _ *tokenOptions, c *admin.Client, args []string, std stdio) error {
+func runKeysRemove(ctx context.Context, _ *callOptions, c *admin.Client, args []string, std stdio) error {
 	if _, err := adminRemove.Call(ctx, c, removeRequest{args[0]}); err != nil {
 		return err
 	}
