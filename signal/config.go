@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/audit"
@@ -90,6 +91,15 @@ type Config struct {
 	// readable on the way, unless a proxy in front does the TLS.
 	TLS *tls.Config
 
+	// Relay shares the TLS port with TURN: it serves a connection that speaks TURN, on a
+	// goroutine of its own, see listen.Share for how that is told. The handshake is
+	// done; RemoteAddr is the client's, as Proxies tell it; MaxPending does not count
+	// the connection any more. It is the relay's until Relay returns, which has to
+	// follow soon when the connection fails: the end of Serve closes those that are
+	// left, and waits. Nil: the port speaks HTTPS alone. It needs TLS that does not
+	// demand client certificates.
+	Relay func(net.Conn)
+
 	// ICEServers returns the ICE servers for a user, with credentials, and when
 	// those expire (zero: never). Nil gives none.
 	ICEServers func(user string) ([]protocol.ICEServer, time.Time)
@@ -133,6 +143,13 @@ func (c *Config) withDefaults() (Config, error) {
 	}
 	if cfg.Tokens == nil && cfg.Outside != nil {
 		return cfg, errors.New("signal: Config.Outside needs Config.Tokens")
+	}
+	if cfg.Relay != nil {
+		shared, err := listen.ShareTLS(cfg.TLS)
+		if err != nil {
+			return cfg, fmt.Errorf("signal: Config.Relay: %w", err)
+		}
+		cfg.TLS = shared
 	}
 	if cfg.TokenTTL == 0 {
 		cfg.TokenTTL = 10 * time.Minute

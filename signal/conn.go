@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -159,7 +158,7 @@ func (c *conn) lost(err error) {
 
 // bottom is the accepted connection below TLS.
 func bottom(nc net.Conn) *socket {
-	if t, ok := nc.(*tls.Conn); ok {
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = t.NetConn()
 	}
 	return nc.(*socket) // as our listener makes them

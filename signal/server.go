@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/limit"
+	"github.com/sigctl/sigctl/pkg/listen"
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
@@ -99,7 +100,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) accept(l net.Listener) error {
-	if s.cfg.TLS != nil {
+	switch {
+	case s.cfg.Relay != nil:
+		shared := listen.Share(l, &listen.ShareOptions{TLS: s.cfg.TLS, Relay: s.relay, Timeout: headerTimeout, Logger: s.log})
+		defer shared.Wait() // http closes it
+		l = shared
+	case s.cfg.TLS != nil:
 		l = tls.NewListener(l, s.cfg.TLS)
 	}
 	err := s.http.Serve(l)
@@ -107,6 +113,12 @@ func (s *Server) accept(l net.Listener) error {
 		return nil
 	}
 	return err
+}
+
+// relay serves a connection that speaks TURN, which has nobody to log in.
+func (s *Server) relay(nc net.Conn) {
+	bottom(nc).admit()
+	s.cfg.Relay(nc)
 }
 
 // Sessions returns how many users are logged in.

@@ -226,7 +226,7 @@ func (s *socket) tryWrite(p []byte) (n int, err error) {
 	return max(n, 0), err
 }
 
-// admit ends the counting: the connection has logged in.
+// admit ends the counting: the connection has logged in, or is the relay's.
 func (s *socket) admit() { s.admission.leave(s) }
 
 // Close ends the counting and the connection. It never waits.
