@@ -1,0 +1,48 @@
+package udp
+
+import (
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// setOptions is called before the socket is bound.
+func setOptions(c syscall.RawConn, o *Options) error {
+	var err error
+	if controlErr := c.Control(func(fd uintptr) {
+		// The net package permits broadcast; what forwards for strangers must not reach a whole network.
+		if err = setOption(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 0); err == nil && o.ReusePort {
+			err = setOption(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		}
+	}); controlErr != nil {
+		return controlErr
+	}
+	return err
+}
+
+func setOption(fd uintptr, level, name, value int) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), level, name, value))
+}
+
+// recvmmsg and sendmmsg do not tell the scheduler of the system call: they do not block, and being told costs more
+// than a short call itself when it wakes the runtime's monitor thread.
+
+func recvmmsg(fd uintptr, msgs []unix.Mmsghdr) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))),
+		uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
+}
+
+func sendmmsg(fd uintptr, msgs []unix.Mmsghdr) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(msgs))),
+		uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
+}
+
+// port converts a port between a socket address, which has it in network order, and a number.
+func port(p uint16) uint16 {
+	b := (*[2]byte)(unsafe.Pointer(&p))
+	return uint16(b[0])<<8 | uint16(b[1])
+}
