@@ -87,6 +87,7 @@ flag > environment > file > default.
 		newToken(global, std),
 		newSession(global, std),
 		newCert(global, std),
+		newBench(global, std),
 		newConfig(std),
 		newVersion(std),
 	)

@@ -1,0 +1,75 @@
+package turnload
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"github.com/pion/stun/v3"
+)
+
+// server is where a Config's URL points.
+type server struct {
+	uri *stun.URI
+	at  netip.AddrPort // once resolved
+	tls *tls.Config
+}
+
+// CheckServer tells whether text is a URL that Config.Server takes.
+func CheckServer(text string) error {
+	_, err := parseServer(text)
+	return err
+}
+
+func parseServer(text string) (*server, error) {
+	uri, err := stun.ParseURI(text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("not a TURN URL: %w", err)
+	case uri.Scheme != stun.SchemeTypeTURN && uri.Scheme != stun.SchemeTypeTURNS:
+		return nil, errors.New("not a TURN URL")
+	case uri.Scheme == stun.SchemeTypeTURNS && uri.Proto == stun.ProtoTypeUDP:
+		return nil, errors.New("TURN over DTLS cannot be measured")
+	}
+	return &server{uri: uri}, nil
+}
+
+// resolve looks the host up, once for all clients.
+func (s *server) resolve(ctx context.Context, trust *tls.Config) error {
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", s.uri.Host)
+	if err != nil {
+		return fmt.Errorf("find the server: %w", err)
+	}
+	s.at = netip.AddrPortFrom(addrs[0].Unmap(), uint16(s.uri.Port))
+	if trust == nil {
+		trust = &tls.Config{}
+	}
+	s.tls = trust.Clone()
+	if s.tls.ServerName == "" {
+		s.tls.ServerName = s.uri.Host
+	}
+	s.tls.NextProtos = []string{"stun.turn"} // RFC 7443
+	return nil
+}
+
+// dial opens a client's way to the server.
+func (s *server) dial(ctx context.Context) (link, error) {
+	if s.uri.Proto == stun.ProtoTypeUDP {
+		return dialUDP(s.at)
+	}
+	var dialer interface {
+		DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	} = &net.Dialer{}
+	if s.uri.Scheme == stun.SchemeTypeTURNS {
+		dialer = &tls.Dialer{Config: s.tls}
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(s.at.Addr().String(), strconv.Itoa(int(s.at.Port()))))
+	if err != nil {
+		return nil, err
+	}
+	return &stream{conn: conn}, nil
+}
