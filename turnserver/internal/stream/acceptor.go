@@ -75,7 +75,7 @@ func (a *Acceptor) Serve(l net.Listener) error {
 		}
 		pause = 0
 		if c := a.admit(nc, false); c != nil {
-			go a.run(c, a.greet)
+			go a.begin(c)
 		}
 	}
 }
@@ -91,7 +91,8 @@ func (a *Acceptor) ServeMessages(nc net.Conn) { a.serve(nc, true) }
 func (a *Acceptor) serve(nc net.Conn, datagrams bool) {
 	a.init()
 	if c := a.admit(nc, datagrams); c != nil {
-		a.run(c, a.settle)
+		c.client, c.local = addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
+		a.handle(c, a.settle(c))
 	}
 }
 
@@ -108,12 +109,9 @@ func (a *Acceptor) Close() error {
 
 // admit counts a connection in and returns it, or closes it.
 func (a *Acceptor) admit(nc net.Conn, datagrams bool) *Conn {
-	c := &Conn{
-		acceptor: a, raw: nc, nc: nc, datagrams: datagrams, accepted: time.Now(),
-		client: addrPort(nc.RemoteAddr()), local: addrPort(nc.LocalAddr()),
-	}
-	if secured, ok := nc.(*tls.Conn); ok {
-		c.raw = secured.NetConn() // its own Close may wait
+	c := &Conn{acceptor: a, raw: nc, nc: nc, datagrams: datagrams, accepted: time.Now()}
+	if over, ok := nc.(interface{ NetConn() net.Conn }); ok && !datagrams { // TLS, whose own Close may wait
+		c.raw = over.NetConn()
 	}
 	if !a.enter(c) {
 		nc.Close()
@@ -122,10 +120,17 @@ func (a *Acceptor) admit(nc net.Conn, datagrams bool) *Conn {
 	return c
 }
 
-// run is the connection's goroutine.
-func (a *Acceptor) run(c *Conn, begin func(*Conn) error) {
+// begin is the goroutine of a connection until messages come. Those are left to another one: the handshake has grown
+// the stack of this one.
+func (a *Acceptor) begin(c *Conn) {
+	err := a.greet(c)
+	go a.handle(c, err)
+}
+
+// handle serves a connection, if there is no error, and ends it.
+func (a *Acceptor) handle(c *Conn, err error) {
 	defer a.finish(c)
-	if err := begin(c); err != nil {
+	if err != nil {
 		c.fail(err)
 		return
 	}
@@ -144,9 +149,10 @@ func (a *Acceptor) finish(c *Conn) {
 
 // greet reads what comes before the first message.
 func (a *Acceptor) greet(c *Conn) error {
+	c.client, c.local = addrPort(c.nc.RemoteAddr()), addrPort(c.nc.LocalAddr())
 	peer := c.client.Addr()
 	if a.Proxies.Expects(peer) {
-		client, rest, err := listen.ReadPROXY(c.raw)
+		client, rest, err := listen.ReadPROXY(c.nc)
 		if err != nil {
 			return a.badHeader(peer, err)
 		}
@@ -154,7 +160,7 @@ func (a *Acceptor) greet(c *Conn) error {
 			c.client = client
 		}
 		if len(rest) > 0 {
-			c.nc = &prefixed{c.raw, rest}
+			c.nc = &prefixed{c.nc, rest}
 		}
 	}
 	if err := a.settle(c); err != nil {

@@ -56,7 +56,13 @@ func newPipes() *pipes {
 	return &pipes{conns: make(chan net.Conn), errors: make(chan error, 100), done: make(chan struct{})}
 }
 
+// Accept returns what is in errors first.
 func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case err := <-p.errors:
+		return nil, err
+	default:
+	}
 	select {
 	case nc := <-p.conns:
 		return nc, nil

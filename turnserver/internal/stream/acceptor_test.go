@@ -1,0 +1,239 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sigctl/sigctl/pkg/listen"
+)
+
+func TestMaxConns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ta := newTestAcceptor(t, func(a *Acceptor) { a.MaxConns = 2 })
+		first, _ := ta.connect()
+		_, kept := ta.connect()
+		kept.Keep(true) // counts all the same
+		wantClosed(t, ta.dial("192.0.2.2:1"), 0)
+		ta.wantRefused(TooMany, 1)
+		first.Close()
+		synctest.Wait()
+		ta.connect()
+		ta.wantOpen(2)
+	})
+}
+
+// TestMaxConnsPerAddress: a place at an address is free again when there is an allocation, or the connection ends.
+func TestMaxConnsPerAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ta := newTestAcceptor(t, func(a *Acceptor) { a.MaxConnsPerAddress = 2 })
+		refused := uint64(0)
+		want := func(from string, room bool) (net.Conn, *served) {
+			t.Helper()
+			nc := ta.dial(from)
+			if room {
+				return nc, <-ta.conns
+			}
+			wantClosed(t, nc, 0)
+			refused++
+			ta.wantRefused(TooManyFromAddress, refused)
+			return nil, nil
+		}
+		nc, _ := want("[2001:db8:0:1::1]:1", true)
+		_, c := want("[2001:db8:0:2::1]:1", true)
+		want("[2001:db8:0:ff::1]:1", false) // the same /56
+		want("[2001:db8:0:100::1]:1", true)
+		want("192.0.2.1:1", true)
+		want("[::ffff:192.0.2.1]:1", true)
+		want("192.0.2.1:2", false)
+
+		nc.Close()
+		synctest.Wait()
+		want("[2001:db8::1]:1", true)
+		want("[2001:db8::1]:1", false)
+		c.Keep(true)
+		c.Keep(true)
+		_, next := want("[2001:db8::1]:1", true)
+		want("[2001:db8::1]:1", false)
+		c.Keep(false) // one too many: it is not the client's fault
+		next.Keep(true)
+		want("[2001:db8::1]:1", false)
+		c.Close()
+		<-c.ended
+		synctest.Wait()
+		c.Keep(true)
+		c.Keep(false)
+		want("[2001:db8::1]:1", true)
+	})
+}
+
+// TestAcceptErrors: too few descriptors are waited out.
+func TestAcceptErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ta := newTestAcceptor(t, nil)
+		for range 10 {
+			ta.listener.errors <- &net.OpError{Op: "accept", Err: syscall.EMFILE}
+		}
+		begin := time.Now()
+		ta.connect()
+		if got, want := time.Since(begin), (5+10+20+40+80+160+320+640+1000+1000)*time.Millisecond; got != want {
+			t.Errorf("10 errors were waited out in %v, want %v", got, want)
+		}
+		synctest.Wait()
+		if got := strings.Count(ta.log.String(), "too many open files"); got != 10 {
+			t.Errorf("%d lines are logged, want 10: %s", got, ta.log)
+		}
+	})
+}
+
+// TestCloseAll: Close ends connections in every state, and those that come later.
+func TestCloseAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ta := newTestAcceptor(t, func(a *Acceptor) {
+			a.Proxies = proxies(t)
+			a.MaxConns = 4
+		})
+		secret := ta.dial(proxyAddr) // no header yet
+		_, writing := ta.connect()
+		writing.Send(nil, make([]byte, 100))
+		reading, idle := ta.connect()
+		write(t, reading, stunMessage(4)[:10])
+		_, kept := ta.connect()
+		kept.Keep(true)
+		ta.listener.errors <- syscall.EMFILE // Serve waits
+		synctest.Wait()
+		begin := time.Now()
+		ta.Close()
+		if waited := time.Since(begin); waited != 0 {
+			t.Errorf("Close took %v, want no time", waited)
+		}
+		wantClosed(t, secret, 0)
+		for _, c := range []*served{writing, idle, kept} {
+			c.wantEnd(t, "", net.ErrClosed)
+		}
+		wantClosed(t, ta.dial("192.0.2.1:1"), 0)
+		ta.wantOpen(0)
+		ta.wantRefused("", 0)
+	})
+}
+
+func TestHandleReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &Acceptor{Handle: func(c *Conn) { c.ReadMessage() }}
+		here, there := net.Pipe()
+		var ended sync.WaitGroup
+		ended.Go(func() { a.ServeConn(there) })
+		write(t, here, stunMessage(0))
+		wantClosed(t, here, 0)
+		ended.Wait()
+	})
+}
+
+func TestWithoutHandle(t *testing.T) {
+	defer func() {
+		if fault := fmt.Sprint(recover()); !strings.Contains(fault, "no Handle") {
+			t.Errorf("Serve panics with %s, want why", fault)
+		}
+	}()
+	new(Acceptor).Serve(newPipes())
+}
+
+const proxyAddr = "10.0.0.1:5"
+
+// proxies trusts the address of proxyAddr alone.
+func proxies(t testing.TB) *listen.Proxies {
+	t.Helper()
+	p, err := listen.NewProxies(&listen.ProxyOptions{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}, PROXY: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestPROXY(t *testing.T) {
+	for _, tt := range []struct{ name, from, header, client string }{
+		{"a proxy's client", proxyAddr, "PROXY TCP4 198.51.100.7 10.0.0.9 4711 443\r\n", "198.51.100.7:4711"},
+		{"a proxy's client, IPv6", proxyAddr, "PROXY TCP6 2001:db8::7 2001:db8::9 4711 443\r\n", "[2001:db8::7]:4711"},
+		{"a proxy for itself", proxyAddr, "PROXY UNKNOWN\r\n", proxyAddr},
+		{"a client", "192.0.2.1:1000", "", "192.0.2.1:1000"},
+		{"a client at IPv4 mapped to IPv6", "[::ffff:192.0.2.1]:1000", "", "192.0.2.1:1000"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ta := newTestAcceptor(t, func(a *Acceptor) { a.Proxies = proxies(t) })
+				nc := ta.dial(tt.from)
+				write(t, nc, tt.header+stunMessage(8)+stunMessage(4)[:5])
+				write(t, nc, stunMessage(4)[5:])
+				c := <-ta.conns
+				if got := c.Client().String(); got != tt.client {
+					t.Errorf("Client = %s, want %s", got, tt.client)
+				}
+				if got, want := c.Local().String(), "192.0.2.250:3478"; got != want {
+					t.Errorf("Local = %s, want %s", got, want)
+				}
+				if first, second := <-c.got, <-c.got; first != stunMessage(8) || second != stunMessage(4) {
+					t.Errorf("got %q and %q, want what came behind the header", first, second)
+				}
+			})
+		})
+	}
+}
+
+// TestProxyFaults: they are on record, except for those who only look whether somebody listens.
+func TestProxyFaults(t *testing.T) {
+	for _, tt := range []struct{ name, from, header, logged string }{
+		{"no header", proxyAddr, stunMessage(0), "does not begin with a PROXY header"},
+		{"half a header", proxyAddr, "PROXY TCP4", "ended after 10 bytes"},
+		{"a health check", proxyAddr, "", ""},
+		{"a client's header", "192.0.2.1:1000", "PROXY TCP4 198.51.100.7 10.0.0.9 4711 443\r\n", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ta := newTestAcceptor(t, func(a *Acceptor) { a.Proxies = proxies(t) })
+				nc := ta.dial(tt.from)
+				if _, err := io.WriteString(nc, tt.header); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+					t.Fatal(err)
+				}
+				nc.Close()
+				synctest.Wait()
+				ta.wantOpen(0)
+				if tt.logged == "" && ta.log.Len() != 0 || !strings.Contains(ta.log.String(), tt.logged) {
+					t.Errorf("logged %q, want %q", ta.log, tt.logged)
+				}
+				if got, want := ta.Refused()[BadProxyHeader] == 1, tt.logged != ""; got != want {
+					t.Errorf("the connection is refused for its header: %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
+
+// TestPROXYAddress: connections of a proxy count at its client's address, and at none if it tells none.
+func TestPROXYAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ta := newTestAcceptor(t, func(a *Acceptor) {
+			a.Proxies = proxies(t)
+			a.MaxConnsPerAddress = 1
+		})
+		for range 3 {
+			write(t, ta.dial(proxyAddr), "PROXY UNKNOWN\r\n")
+			<-ta.conns
+		}
+		for i := range 3 {
+			write(t, ta.dial(proxyAddr), fmt.Sprintf("PROXY TCP4 198.51.100.%d 10.0.0.9 4711 443\r\n", i))
+			<-ta.conns
+		}
+		nc := ta.dial(proxyAddr)
+		write(t, nc, "PROXY TCP4 198.51.100.1 10.0.0.9 4712 443\r\n")
+		wantClosed(t, nc, 0)
+		ta.wantRefused(TooManyFromAddress, 1)
+	})
+}
