@@ -25,9 +25,18 @@ func TestRelayIsNotPending(t *testing.T) {
 			t.Errorf("%d connections are pending beside the relay's, want none", got)
 		}
 	}
-	ss.secure("", "http/1.1")
-	if _, err := ss.dial(t.Context(), "tcp", ss.addr); err != nil {
+	silent, err := ss.dial(t.Context(), "tcp", ss.addr)
+	if err == nil {
+		err = silent.(*tls.Conn).Handshake()
+	}
+	if err != nil {
 		t.Fatal(err)
+	}
+	if got := ss.Stats().Pending; got != 1 {
+		t.Errorf("%d connections are pending, want the one of which it is not known whose it is", got)
+	}
+	if crowded, err := ss.dial(t.Context(), "tcp", ss.addr); err != nil || crowded.(*tls.Conn).Handshake() == nil {
+		t.Errorf("one beside it is served, %v", err)
 	}
 	ss.stop()
 	if got := ss.Stats().Pending; got != 0 {

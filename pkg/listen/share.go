@@ -38,7 +38,7 @@ type Shared struct {
 	done  chan struct{} // closed by Close
 
 	mu      sync.Mutex
-	open    map[*tls.Conn]struct{} // guarded by mu: what Accept has not yielded; nil: closed
+	open    map[*tls.Conn]struct{} // guarded by mu: what Close closes; nil: it has
 	running sync.WaitGroup         // the accept loop, and who serves open
 }
 
@@ -136,7 +136,7 @@ func (s *Shared) start(nc net.Conn) {
 	s.running.Go(func() { s.serve(conn) })
 }
 
-// forget leaves conn to whoever has it.
+// forget leaves conn alone when the port is closed.
 func (s *Shared) forget(conn *tls.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,14 +163,17 @@ func (s *Shared) yield(a accepted) bool {
 func (s *Shared) serve(conn *tls.Conn) {
 	defer s.contain(conn)
 	client, to := s.meet(conn)
-	switch {
-	case to == toRelay: // not on this stack, which the handshake has grown
+	switch to {
+	case toRelay: // not on this stack, which the handshake has grown
 		s.running.Go(func() {
 			defer s.end(conn)
 			s.o.Relay(client)
 		})
-	case to == toHTTP && s.yield(accepted{conn: client}):
-		s.forget(conn)
+	case toHTTP:
+		s.forget(conn) // before somebody has it, so that Close does not take it away
+		if !s.yield(accepted{conn: client}) {
+			s.end(conn)
+		}
 	default:
 		s.end(conn)
 	}
