@@ -203,7 +203,6 @@ func TestProxyFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 				nc.Close()
-				synctest.Wait()
 				ta.wantOpen(0)
 				if tt.logged == "" && ta.log.Len() != 0 || !strings.Contains(ta.log.String(), tt.logged) {
 					t.Errorf("logged %q, want %q", ta.log, tt.logged)

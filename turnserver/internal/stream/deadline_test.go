@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,13 +23,10 @@ func TestIdleConnections(t *testing.T) {
 			}
 			clients = append(clients, nc)
 		}
-		synctest.Wait()
 		ta.wantOpen(n)
 		time.Sleep(DefaultLoginTimeout - time.Nanosecond)
-		synctest.Wait()
 		ta.wantOpen(n)
 		time.Sleep(time.Nanosecond)
-		synctest.Wait()
 		ta.wantOpen(0)
 		ta.wantRefused(NoAllocation, n)
 		for _, nc := range clients {
@@ -135,17 +133,31 @@ func TestDeadlineSettings(t *testing.T) {
 	})
 }
 
+// buffers remembers how much the last read could have returned.
+type buffers struct {
+	net.Conn
+	size atomic.Int64
+}
+
+func (b *buffers) Read(p []byte) (int, error) {
+	b.size.Store(int64(len(p)))
+	return b.Conn.Read(p)
+}
+
 // TestBigBuffer: a connection has a big buffer only while there is much to read.
 func TestBigBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ta := newTestAcceptor(t, nil)
-		nc, c := ta.connect()
+		nc, there := net.Pipe()
+		conn := &buffers{Conn: there}
+		go ta.ServeConn(conn)
+		c := <-ta.conns
 		c.Keep(true)
-		want := func(what string, want bool) {
+		want := func(what string, big bool) {
 			t.Helper()
 			synctest.Wait()
-			if got := c.in.big != nil; got != want {
-				t.Errorf("%s: it has a big buffer: %v, want %v", what, got, want)
+			if size := conn.size.Load(); big != (size > idleBuffer) {
+				t.Errorf("%s: it has a buffer of %d bytes, want a big one: %v", what, size, big)
 			}
 		}
 		want("at first", false)
@@ -163,5 +175,6 @@ func TestBigBuffer(t *testing.T) {
 		if got := len(c.got); got != 9 {
 			t.Errorf("%d messages came, want 9", got)
 		}
+		nc.Close()
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -159,8 +160,10 @@ func (ta *testAcceptor) connect() (net.Conn, *served) {
 	return nc, <-ta.conns
 }
 
+// wantRefused checks, within synctest, what all that has ended has ended for.
 func (ta *testAcceptor) wantRefused(reason Reason, want uint64) {
 	ta.t.Helper()
+	synctest.Wait()
 	for r, got := range ta.Refused() {
 		if r == reason && got != want || r != reason && got != 0 {
 			ta.t.Errorf("%d connections are refused for %s, want %d for %s alone", got, r, want, reason)
@@ -170,6 +173,7 @@ func (ta *testAcceptor) wantRefused(reason Reason, want uint64) {
 
 func (ta *testAcceptor) wantOpen(want int) {
 	ta.t.Helper()
+	synctest.Wait()
 	if got := ta.Open(); got != want {
 		ta.t.Errorf("%d connections are open, want %d", got, want)
 	}

@@ -28,7 +28,6 @@ func TestSend(t *testing.T) {
 			t.Error("Send of nothing = true, want false")
 		}
 		wantRead(t, nc, want.String())
-		synctest.Wait()
 		c.wantEmpty(t)
 	})
 }
@@ -36,6 +35,7 @@ func TestSend(t *testing.T) {
 // wantEmpty checks that nothing is held for an idle connection.
 func (s *served) wantEmpty(t testing.TB) {
 	t.Helper()
+	synctest.Wait()
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
 	if o := &s.out; o.queued != 0 || o.first != nil || o.last != nil || o.writing {
@@ -123,7 +123,6 @@ func TestSlowClient(t *testing.T) {
 			}
 			got += n
 		}
-		synctest.Wait()
 		c.wantEmpty(t)
 		ta.wantOpen(1)
 	})
@@ -158,7 +157,6 @@ func TestSendDatagrams(t *testing.T) {
 		if c.Send(nil, make([]byte, chunkSize)) {
 			t.Error("Send of a datagram as long as no record = true, want false")
 		}
-		synctest.Wait()
 		c.wantEmpty(t)
 		here.Close()
 		ended.Wait()
