@@ -158,16 +158,24 @@ func (c *Conn) overdue() error {
 // makeRoom lets more be read, of a message of size bytes if that is known. Busy connections of clients with an
 // allocation get a big buffer; strangers only if MaxMessage needs it.
 func (in *reader) makeRoom(size int, kept func() bool) {
-	begun := in.buf[in.r:in.w]
 	switch {
 	case in.big == nil && (size > len(in.buf) || in.full && kept()):
 		in.big = bigBuffers.Get().(*[bigBuffer]byte)
-		in.buf = in.big[:]
+		in.moveTo(in.big[:])
 	case in.big != nil && size <= len(in.small) && in.w <= len(in.small): // the last Read brought little
-		defer bigBuffers.Put(in.big)
-		in.big, in.buf = nil, in.small
+		in.moveTo(in.small)
+		bigBuffers.Put(in.big)
+		in.big = nil
+	case in.r > 0: // else there is room, and who sends byte by byte makes nobody copy
+		in.moveTo(in.buf)
 	}
-	in.r, in.w, in.full = 0, copy(in.buf, begun), false
+	in.full = false
+}
+
+// moveTo moves what was not yet returned to the front of buf.
+func (in *reader) moveTo(buf []byte) {
+	in.w = copy(buf, in.buf[in.r:in.w])
+	in.r, in.buf = 0, buf
 }
 
 // release gives a big buffer back, with what is in it.
