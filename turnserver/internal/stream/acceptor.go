@@ -22,8 +22,8 @@ const maxAcceptPause = time.Second
 type Acceptor struct {
 	Limits
 
-	// TLS is what connections from Serve begin with, as it is. Records are as long as what waits if it disables
-	// dynamic sizes. Nil: plain TCP.
+	// TLS is the configuration for connections from Serve, used as it is. With DynamicRecordSizingDisabled all that
+	// waits goes out in one record, from the first one on. Nil: plain TCP.
 	TLS *tls.Config
 
 	// Proxies says which connections from Serve begin with a PROXY header. Nil: none.

@@ -162,6 +162,33 @@ func TestTLSFarewell(t *testing.T) {
 	})
 }
 
+// farewell is how long crypto/tls waits for a client to take that the connection ends.
+const farewell = 5 * time.Second
+
+// TestDeafTLSClient: one that reads nothing delays its own end, not that of the server.
+func TestDeafTLSClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ta := newTestAcceptor(t, func(a *Acceptor) { a.TLS = serverTLS(t) })
+		deaf := func() {
+			nc := tls.Client(ta.dial("192.0.2.1:1000"), clientTLS())
+			if err := nc.HandshakeContext(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(DefaultLoginTimeout)
+			ta.wantOpen(1) // it is being told
+		}
+		deaf()
+		time.Sleep(farewell)
+		ta.wantOpen(0)
+		deaf()
+		begin := time.Now()
+		ta.Close()
+		if waited := time.Since(begin); waited != 0 {
+			t.Errorf("Close took %v, want no time", waited)
+		}
+	})
+}
+
 // TestServeConn serves what another listener has accepted and shaken hands with.
 func TestServeConn(t *testing.T) {
 	config := serverTLS(t)
