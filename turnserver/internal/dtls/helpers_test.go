@@ -181,7 +181,7 @@ func (tl *testListener) newClient(address string) *client {
 	return c
 }
 
-// connect does the handshake.
+// connect does the handshake, and waits until both sides know its outcome.
 func (c *client) connect() error {
 	conn, err := pion.ClientWithOptions(c, net.UDPAddrFromAddrPort(server),
 		pion.WithInsecureSkipVerify(true), pion.WithLoggerFactory(silence()))
@@ -192,17 +192,17 @@ func (c *client) connect() error {
 	c.tl.Cleanup(func() { conn.Close() })
 	ctx, cancel := context.WithTimeout(c.tl.Context(), time.Minute)
 	defer cancel()
+	defer synctest.Wait()
 	return conn.HandshakeContext(ctx)
 }
 
-// dial returns a client that is connected, when the Listener has settled it too.
+// dial returns a client that is connected.
 func (tl *testListener) dial(address string) *client {
 	tl.Helper()
 	c := tl.newClient(address)
 	if err := c.connect(); err != nil {
 		tl.Fatalf("%s: %v, %+v", address, err, tl.Stats())
 	}
-	synctest.Wait()
 	return c
 }
 
