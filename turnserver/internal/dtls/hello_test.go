@@ -117,6 +117,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add(aHello("alice"))
 	f.Add(someHello("alice", 1, 1, make([]byte, cookieLen)))
 	f.Add(record(typeAlert, 0, 1, 0))
+	f.Add(record(typeApplicationData, 2, make([]byte, 40)...))
 	f.Add(append(record(typeHandshake, 0, make([]byte, 20)...), record(typeApplicationData, 1, make([]byte, 40)...)...))
 	certificate := newCertificate(f)
 	f.Fuzz(func(t *testing.T, p []byte) {

@@ -87,7 +87,7 @@ func (l *Listener) receive(s socket, from netip.AddrPort, p []byte) {
 		l.refuse(Malformed)
 	case h.messageSeq == 0:
 		l.ask(s, t, &h, now)
-	case h.messageSeq != 1 || h.sequence == 0 || !l.cookies.good(t, &h, now):
+	case h.messageSeq != 1 || !l.cookies.good(t, &h, now):
 		l.refuse(BadCookie)
 	default:
 		if reason := l.begin(s, t, &h, p, now); reason != none {
@@ -123,17 +123,16 @@ func (l *Listener) begin(s socket, t tuple, h *hello, p []byte, now time.Time) R
 		known = &peer{}
 		l.peers[t] = known
 	}
-	known.halfOpen = newSession(s, t, h, p)
-	l.wg.Go(func() { l.run(known.halfOpen) })
+	begun := newSession(s, t, h, p)
+	known.halfOpen = begun
+	l.wg.Go(func() { l.run(begun) })
 	return none
 }
 
 // deliver gives a packet to whom it belongs: where there are two sessions at a tuple only one of them can decrypt it.
 func (l *Listener) deliver(t tuple, p []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	known := l.peers[t]
-	if known == nil {
+	known := l.known(t)
+	if known == (peer{}) {
 		l.strangers.Add(1)
 		return
 	}
@@ -142,4 +141,14 @@ func (l *Listener) deliver(t tuple, p []byte) {
 			l.dropped.Add(1)
 		}
 	}
+}
+
+// known returns what there is at a tuple now.
+func (l *Listener) known(t tuple) peer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.peers[t]; p != nil {
+		return *p
+	}
+	return peer{}
 }

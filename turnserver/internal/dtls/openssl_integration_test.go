@@ -9,10 +9,16 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"math/big"
+	"net/netip"
 	"os/exec"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sigctl/sigctl/pkg/udp"
 )
 
 func newRSACertificate(t *testing.T) *tls.Certificate {
@@ -55,6 +61,54 @@ func TestOpenSSL(t *testing.T) {
 			line, _ := s.out.ReadString('\n')
 			if refused := line != "hello\n"; refused != c.refused {
 				t.Errorf("openssl s_client read %q, refused %v, want refused %v\n%s%+v", line, refused, c.refused, s.wait(), l.Stats())
+			}
+		})
+	}
+}
+
+// lossy is a socket that loses one packet, from 0, of those that are sent.
+type lossy struct {
+	*udp.Socket
+	n atomic.Int64
+}
+
+func (l *lossy) WriteTo(p []byte, to netip.AddrPort) error {
+	if l.n.Add(-1) == -1 {
+		return nil
+	}
+	return l.Socket.WriteTo(p, to)
+}
+
+// TestOpenSSLLoss: a client that takes no sequence number twice gets in, whatever is lost.
+func TestOpenSSLLoss(t *testing.T) {
+	for n := range 3 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			l, err := New(&Config{Certificate: fixed(newCertificate(t)), Handle: echo})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := udp.Listen(netip.MustParseAddrPort("127.0.0.1:0"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			socket := &lossy{Socket: s}
+			socket.n.Store(int64(n))
+			var serving sync.WaitGroup
+			serving.Go(func() {
+				_ = s.Serve(func(batch []udp.Packet) {
+					for _, p := range batch {
+						l.receive(socket, p.From, p.Data)
+					}
+				})
+			})
+			defer func() {
+				l.Close()
+				s.Close()
+				serving.Wait()
+			}()
+			client := startOpenSSL(t, "-dtls1_2", "-quiet", "-connect", s.LocalAddr().String())
+			if line, _ := client.out.ReadString('\n'); line != "hello\n" {
+				t.Errorf("openssl s_client read %q, want hello\n%s%+v", line, client.wait(), l.Stats())
 			}
 		})
 	}

@@ -29,13 +29,12 @@ const (
 // session is one client's, from the hello with the cookie to the end of Handle. pion/dtls sees it as the socket.
 type session struct {
 	// set at construction
-	socket   socket
-	tuple    tuple
-	random   [randomLen]byte // of the hello that it began with
-	renumber uint64          // what is added to the sequence numbers in clear that pion/dtls gives
-	second   []byte          // the hello
-	cookie   []byte          // of it
-	done     chan struct{}   // closed when Handle has returned, or will not be called
+	socket socket
+	tuple  tuple
+	random [randomLen]byte // of the hello that it began with
+	second []byte          // the hello
+	cookie []byte          // of it
+	done   chan struct{}   // closed when Handle has returned, or will not be called
 
 	conn        *pion.Conn // set by run, before the handshake
 	established atomic.Bool
@@ -46,14 +45,14 @@ type session struct {
 	closed   chan struct{}
 	close    sync.Once
 
-	setup int // owned by ReadFrom: what is left of maxSetup
+	setup    int    // owned by ReadFrom: what is left of maxSetup
+	renumber uint64 // owned by WriteTo: what is added to the sequence numbers in clear that pion/dtls gives
 }
 
 func newSession(s socket, t tuple, h *hello, p []byte) *session {
 	c := &session{
 		socket: s, tuple: t, random: h.random(), second: bytes.Clone(p), cookie: bytes.Clone(h.cookie), setup: maxSetup,
-		renumber: h.sequence - 1, // the first that pion/dtls sends after its HelloVerifyRequest is 1
-		done:     make(chan struct{}), closed: make(chan struct{}), readable: deadline.New(),
+		renumber: h.sequence, done: make(chan struct{}), closed: make(chan struct{}), readable: deadline.New(),
 		hellos: make(chan []byte, 2), queue: make(chan []byte, maxQueued),
 	}
 	c.hellos <- firstOf(p, h)
@@ -197,11 +196,12 @@ func (s *session) sees(record []byte) bool {
 	return s.setup >= 0
 }
 
-// WriteTo sends a packet of pion/dtls's. Its HelloVerifyRequest is not sent: the client has had ours, and answered it.
+// WriteTo sends a packet of pion/dtls's, which writes one at a time. Its HelloVerifyRequest is not sent: the client has had ours, and answered it.
 // Errors are those of a lost packet, except that the socket is closed.
 func (s *session) WriteTo(p []byte, _ net.Addr) (int, error) {
 	if isVerifyRequest(p) {
 		replaceCookie(s.conn, s.cookie)
+		s.renumber-- // for the number that it took
 		select {
 		case s.hellos <- s.second:
 		default: // it was asked for before

@@ -2,12 +2,12 @@ package dtls
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,8 +112,8 @@ func TestRefusedClient(t *testing.T) {
 		tl.wantNothing()
 		tl.wantRefused(map[Reason]uint64{HandshakeFailed: 1})
 		const protocolVersion = 70
-		if p := <-alice.inbox; p[0] != typeAlert || p[recordHeader+1] != protocolVersion {
-			t.Errorf("the client was sent %x, want the alert protocol_version", p)
+		if p := <-alice.inbox; p[0] != typeAlert || sequenceOf(p) != 1 || p[recordHeader+1] != protocolVersion {
+			t.Errorf("the client was sent %x, want the alert protocol_version, with its hello's sequence number", p)
 		}
 	})
 }
@@ -240,21 +240,20 @@ func TestClose(t *testing.T) {
 
 func TestNew(t *testing.T) {
 	good := newCertificate(t)
-	for name, cfg := range map[string]*Config{
-		"nil":            nil,
-		"no handler":     {Certificate: fixed(good)},
-		"no certificate": {Handle: echo},
-		"no pair":        {Handle: echo, Certificate: fixed(nil)},
-		"without a key":  {Handle: echo, Certificate: fixed(&tls.Certificate{Certificate: good.Certificate})},
-		"an odd key":     {Handle: echo, Certificate: fixed(&tls.Certificate{Certificate: good.Certificate, PrivateKey: 1})},
-		"fails": {Handle: echo, Certificate: func() (*tls.Certificate, error) {
-			return nil, x509.UnknownAuthorityError{}
-		}},
+	for _, c := range []struct {
+		cfg  *Config
+		want string
+	}{
+		{nil, "must be set"},
+		{&Config{Certificate: fixed(good)}, "must be set"},
+		{&Config{Handle: echo}, "must be set"},
+		{&Config{Handle: echo, Certificate: fixed(nil)}, "none, or without its key"},
+		{&Config{Handle: echo, Certificate: fixed(&tls.Certificate{Certificate: good.Certificate})}, "none, or without its key"},
+		{&Config{Handle: echo, Certificate: fixed(&tls.Certificate{Certificate: good.Certificate, PrivateKey: 1})}, "invalid private key"},
+		{&Config{Handle: echo, Certificate: func() (*tls.Certificate, error) { return nil, os.ErrNotExist }}, "file does not exist"},
 	} {
-		if _, err := New(cfg); err == nil {
-			t.Errorf("%s: New succeeded", name)
-		} else {
-			t.Log(name, "→", err)
+		if _, err := New(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("New: %v, want an error with %q", err, c.want)
 		}
 	}
 }
