@@ -10,10 +10,10 @@ WITNESS := redis-server:redis-server chromium:chromium+fonts-dejavu-core turnuti
 FUZZTIME ?= 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test lint fuzz soak bench cover deps clean
+.PHONY: help build run demo test lint fuzz soak bench bench-turn cover deps clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## build bin/sigctl
 	$(GO) build -trimpath -o $(BIN) ./cmd/sigctl
@@ -50,6 +50,9 @@ soak: deps ## the tests that take long, over and over
 
 bench: build ## the figures, each beside its target; takes some minutes
 	$(GO) run ./cmd/bench -sigctl $(BIN)
+
+bench-turn: build ## the relay's figures, beside coturn's from the same run; takes six minutes
+	$(GO) run ./cmd/bench/turn -sigctl $(BIN)
 
 cover: ## how much of each package the tests run
 	$(GO) test -cover ./...

@@ -32,6 +32,7 @@ type benchTURNOptions struct {
 	channels, indications  bool
 	size, burst            int
 	rate                   string
+	coalesce               time.Duration
 	idle, warmup, duration time.Duration
 	peerAddress            string
 	pid                    int
@@ -75,6 +76,7 @@ func (o *benchTURNOptions) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.size, "size", turnload.DefaultSize, "`bytes` of payload in a packet")
 	f.StringVar(&o.rate, "rate", strconv.Itoa(turnload.DefaultRate), "`packets` per second, of all clients together; max: look for the highest rate without loss")
 	f.IntVar(&o.burst, "burst", 1, "`packets` that a client sends at once")
+	f.DurationVar(&o.coalesce, "coalesce", 0, "let UDP packets wait so long for others before they are read together: less work here, more latency (Linux)")
 	f.DurationVar(&o.idle, "idle", 0, "hold the allocations for so long without load at first; with --pid, see what that costs")
 	f.DurationVar(&o.warmup, "warmup", time.Second, "load before the measuring begins")
 	f.DurationVar(&o.duration, "duration", turnload.DefaultDuration, "how long to measure; 0: no load")
@@ -117,7 +119,8 @@ func (o *benchTURNOptions) check() error {
 	add(!o.channels && !o.indications, "channels", "data needs a way", "--indications is the other")
 	_, _, err := o.packets()
 	add(err != nil, "rate", fmt.Sprintf("%q is no rate", o.rate), fmt.Sprintf("packets per second, up to %d, or max", turnload.MaxRate))
-	add(o.idle < 0 || o.warmup < 0 || o.duration < 0, "duration", "a time cannot be negative")
+	add(o.coalesce < 0 || o.idle < 0 || o.warmup < 0 || o.duration < 0, "duration", "a time cannot be negative")
+	add(o.duration > turnload.MaxDuration, "duration", fmt.Sprintf("%s is too long", o.duration), "up to "+turnload.MaxDuration.String())
 	_, err = netip.ParseAddr(o.peerAddress)
 	add(err != nil, "peer-address", fmt.Sprintf("%q is not an address", o.peerAddress), "an address of this machine, without a port")
 	if o.pid != 0 {
@@ -190,7 +193,7 @@ func (o *benchTURNOptions) load(std stdio) (*turnload.Config, error) {
 	return &turnload.Config{
 		Server: o.server, Credential: credential, TLS: trust,
 		Allocations: o.allocations, Direction: turnload.Direction(o.direction), Indications: o.indications,
-		Size: o.size, Rate: rate, Search: search, Burst: o.burst,
+		Size: o.size, Rate: rate, Search: search, Burst: o.burst, Coalesce: o.coalesce,
 		Idle: o.idle, Warmup: o.warmup, Duration: duration,
 		PeerAddress: peer, PID: o.pid,
 		Progress: func(text string) { fmt.Fprintln(std.err, text) },

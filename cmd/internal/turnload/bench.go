@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,14 +16,15 @@ type bench struct {
 	cfg     *Config
 	server  *server
 	process process
-	epoch   time.Time // the stamps count from here
+	epoch   time.Time     // the stamps count from here
+	quiet   time.Duration // how long nothing comes before what is missing counts as lost
 	shared  challenge
 
-	peer      *socket
-	clients   []*client
-	flows     []*flow
-	receivers sync.WaitGroup
-	current   atomic.Pointer[pass]
+	wire    *wire
+	peer    *socket
+	clients []*client
+	flows   []*flow
+	current atomic.Pointer[pass]
 
 	// owned by Run
 	passes uint32
@@ -46,17 +46,29 @@ const (
 // Run allocates, puts the load on, and takes the allocations back. When ctx ends it returns what was measured until
 // then, with ctx's error; after any other error the report is nil.
 func Run(ctx context.Context, cfg *Config) (*Report, error) {
+	b, err := newBench(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return b.runAll(ctx)
+}
+
+func newBench(cfg *Config) (*bench, error) {
 	c, err := cfg.check()
 	if err != nil {
 		return nil, err
 	}
 	server, _ := parseServer(c.Server) // checked
-	b := &bench{cfg: c, server: server, process: process{c.PID}, epoch: time.Now()}
+	b := &bench{cfg: c, server: server, process: process{c.PID}, epoch: time.Now(), quiet: defaultQuiet}
 	b.report = Report{
 		Server: c.Server, Direction: c.Direction, Indications: c.Indications, Size: c.Size, Burst: c.Burst,
 	}
+	return b, nil
+}
+
+func (b *bench) runAll(ctx context.Context) (*Report, error) {
 	defer b.close(ctx)
-	err = b.measure(ctx)
+	err := b.measure(ctx)
 	if ctx.Err() != nil {
 		b.report.Interrupted = true
 		return &b.report, ctx.Err()
@@ -90,10 +102,12 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 	if err := b.server.resolve(ctx, b.cfg.TLS); err != nil {
 		return err
 	}
-	if b.peer, err = listenUDP(b.cfg.PeerAddress); err != nil {
+	if b.wire, err = newWire(b.cfg.Coalesce); err != nil {
+		return err
+	}
+	if b.peer, err = b.wire.open(netip.AddrPortFrom(b.cfg.PeerAddress, 0), netip.AddrPort{}, b.receive); err != nil {
 		return fmt.Errorf("listen as the peer: %w", err)
 	}
-	b.receivers.Go(func() { b.peer.serve(b.receive) }) // until closed
 	b.clients = make([]*client, b.cfg.Allocations)
 	began := time.Now()
 	var allocate, bind histogram
@@ -132,22 +146,20 @@ func (b *bench) each(ctx context.Context, took *histogram, do func(context.Conte
 }
 
 func (b *bench) allocate(ctx context.Context, i int) error {
-	l, err := b.server.dial(ctx)
+	username, password := b.cfg.Credential(i)
+	c := newClient(username, password, &b.shared)
+	l, err := b.server.dial(ctx, b.wire, func(frame []byte) {
+		if data, ok := payload(frame); ok {
+			b.receive(data)
+		} else {
+			c.respond(frame)
+		}
+	})
 	if err != nil {
 		return fmt.Errorf("reach the server: %w", err)
 	}
-	username, password := b.cfg.Credential(i)
-	c := newClient(l, username, password, &b.shared)
+	c.link = l
 	b.clients[i] = c
-	b.receivers.Go(func() {
-		c.link.serve(func(frame []byte) { // until closed or lost: then packets are missing
-			if data, ok := payload(frame); ok {
-				b.receive(data)
-			} else {
-				c.respond(frame)
-			}
-		})
-	})
 	return c.allocate(ctx, b.cfg.PeerAddress)
 }
 
@@ -156,7 +168,7 @@ func (b *bench) other(i int) netip.AddrPort {
 	if b.cfg.Direction == Relay {
 		return b.clients[i^1].relayed
 	}
-	return b.peer.addr()
+	return b.peer.local
 }
 
 func (b *bench) bind(ctx context.Context, i int) error {
@@ -232,8 +244,7 @@ func (b *bench) close(ctx context.Context) {
 		})
 	}
 	_ = g.Wait()
-	if b.peer != nil {
-		b.peer.close()
+	if b.wire != nil {
+		b.wire.close()
 	}
-	b.receivers.Wait()
 }

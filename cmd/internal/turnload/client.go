@@ -65,9 +65,8 @@ type client struct {
 	relayed      netip.AddrPort
 }
 
-func newClient(l link, username, password string, shared *challenge) *client {
-	c := &client{link: l, username: username, password: password, shared: shared, responses: make(chan *stun.Message, retransmits)}
-	return c
+func newClient(username, password string, shared *challenge) *client {
+	return &client{username: username, password: password, shared: shared, responses: make(chan *stun.Message, retransmits)}
 }
 
 // respond hands a frame that is no data to the request that waits for it.

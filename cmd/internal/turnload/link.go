@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -13,23 +14,47 @@ type link interface {
 	// send sends frames, each as a packet or a write of its own.
 	send(frames [][]byte) error
 
-	// serve hands over the frames that come, until the link is closed or lost. They are valid during the call.
-	serve(handle func(frame []byte)) error
-
 	// reliable says that nothing has to be sent again, and that ChannelData is padded (RFC 8656 section 12.5).
 	reliable() bool
 
+	// close closes the link and waits until it hands over no more frames.
 	close() error
+}
+
+// datagrams is a link over UDP. Its socket is closed with the wire.
+type datagrams struct{ *socket }
+
+func (d datagrams) send(frames [][]byte) error { return d.sendTo(frames, netip.AddrPort{}) }
+func (d datagrams) reliable() bool             { return false }
+func (d datagrams) close() error               { return nil }
+
+// stream is a link over TCP or TLS.
+type stream struct {
+	conn net.Conn
+	done chan struct{} // closed when nothing is received any more
+}
+
+// newStream hands over the frames that come until the link is closed or lost: then requests get no answer, and
+// packets are missing. They are valid during the call.
+func newStream(conn net.Conn, handle func(frame []byte)) *stream {
+	s := &stream{conn, make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		_ = s.serve(handle)
+	}()
+	return s
+}
+
+func (s *stream) reliable() bool { return true }
+
+func (s *stream) close() error {
+	err := s.conn.Close()
+	<-s.done
+	return err
 }
 
 // sendPatience bounds how long a connection may take no more data: then it is lost.
 const sendPatience = 5 * time.Second
-
-// stream is a link over TCP or TLS.
-type stream struct{ conn net.Conn }
-
-func (s *stream) reliable() bool { return true }
-func (s *stream) close() error   { return s.conn.Close() }
 
 func (s *stream) send(frames [][]byte) error {
 	s.conn.SetWriteDeadline(time.Now().Add(sendPatience))

@@ -13,6 +13,9 @@ const (
 	channelHead = 4
 	maxFrame    = MaxSize + 100 // a Data indication around the payload
 
+	// socketBuffer is asked for each way: what is measured is the server's loss, not ours.
+	socketBuffer = 4 << 20
+
 	// channel is the one that every client binds.
 	channel = 0x4000
 )

@@ -22,11 +22,8 @@ func (pacer) close() {
 	runtime.UnlockOSThread()
 }
 
-// shortest is the shortest sleep that is worth the way into the kernel.
-const shortest = 2 * time.Microsecond
-
 func (pacer) sleep(d time.Duration) {
-	if d < shortest {
+	if d <= 0 {
 		return
 	}
 	request := unix.NsecToTimespec(int64(d))

@@ -58,14 +58,19 @@ func (b *bench) run(ctx context.Context, p *pass) error {
 	}
 	p.awaited.Store(p.sent)
 	p.checkComplete(p.received.Load())
-	return p.drain(ctx)
+	return p.drain(ctx, b.quiet)
 }
 
 // maxLag is how far the sender may be behind: then what it has missed stays unsent, and the rate is not reached.
 const maxLag = 10 * time.Millisecond
 
-// longestSleep bounds how late an interrupt is noticed.
-const longestSleep = 10 * time.Millisecond
+const (
+	// shortestSleep is worth the way into the kernel. What falls due meanwhile is a little late.
+	shortestSleep = 20 * time.Microsecond
+
+	// longestSleep bounds how late an interrupt is noticed.
+	longestSleep = 10 * time.Millisecond
+)
 
 // send sends the bursts of all flows in turn, evenly spread over time. A packet that the system does not take is one
 // that is lost.
@@ -84,7 +89,7 @@ func (b *bench) send(ctx context.Context, p *pass) error {
 	for n := range bursts {
 		due := start.Add(time.Duration(float64(n) * interval))
 		for wait := time.Until(due); wait > 0; wait = time.Until(due) {
-			pace.sleep(min(wait, longestSleep))
+			pace.sleep(min(max(wait, shortestSleep), longestSleep))
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -157,14 +162,12 @@ func (p *pass) checkComplete(received uint64) {
 }
 
 const (
-	// quiet is how long nothing comes before what is missing counts as lost.
-	quiet = 250 * time.Millisecond
-
-	maxDrain = 3 * time.Second
+	defaultQuiet = 250 * time.Millisecond
+	maxDrain     = 3 * time.Second // and one time quiet
 )
 
 // drain waits for what is on its way.
-func (p *pass) drain(ctx context.Context) error {
+func (p *pass) drain(ctx context.Context, quiet time.Duration) error {
 	tick := time.NewTicker(quiet)
 	defer tick.Stop()
 	for deadline := time.Now().Add(maxDrain); time.Now().Before(deadline); {

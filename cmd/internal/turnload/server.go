@@ -56,10 +56,11 @@ func (s *server) resolve(ctx context.Context, trust *tls.Config) error {
 	return nil
 }
 
-// dial opens a client's way to the server.
-func (s *server) dial(ctx context.Context) (link, error) {
+// dial opens a client's way to the server. What comes is handed over, and valid during the call.
+func (s *server) dial(ctx context.Context, w *wire, handle func(frame []byte)) (link, error) {
 	if s.uri.Proto == stun.ProtoTypeUDP {
-		return dialUDP(s.at)
+		socket, err := w.open(anyPort(s.at.Addr()), s.at, handle)
+		return datagrams{socket}, err
 	}
 	var dialer interface {
 		DialContext(ctx context.Context, network, address string) (net.Conn, error)
@@ -71,5 +72,13 @@ func (s *server) dial(ctx context.Context) (link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stream{conn: conn}, nil
+	return newStream(conn, handle), nil
+}
+
+// anyPort is the unspecified address of the family of to.
+func anyPort(to netip.Addr) netip.AddrPort {
+	if to.Is4() {
+		return netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
 }
