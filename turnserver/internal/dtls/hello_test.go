@@ -111,35 +111,3 @@ func TestCookies(t *testing.T) {
 		}
 	}
 }
-
-// FuzzReceive: a first packet does not harm, and is answered with less than it is or not at all; a known one neither.
-func FuzzReceive(f *testing.F) {
-	f.Add(aHello("alice"))
-	f.Add(someHello("alice", 1, 1, make([]byte, cookieLen)))
-	f.Add(record(typeAlert, 0, 1, 0))
-	f.Add(record(typeApplicationData, 2, make([]byte, 40)...))
-	f.Add(append(record(typeHandshake, 0, make([]byte, 20)...), record(typeApplicationData, 1, make([]byte, 40)...)...))
-	certificate := newCertificate(f)
-	f.Fuzz(func(t *testing.T, p []byte) {
-		tl := newTestListener(t, &Config{Certificate: fixed(certificate)})
-		tl.from("198.51.100.1:1000", p)
-		if packets, bytes := tl.sent(); packets > 1 || packets == 1 && bytes >= len(p) {
-			t.Errorf("%d packets, %d bytes, answer %d bytes", packets, bytes, len(p))
-		}
-		tl.wantNothing()
-		if h, ok := parseHello(p); ok {
-			reassembled := slices.Concat(h.begin, []byte{byte(len(h.cookie))}, h.cookie, h.end)
-			if at := recordHeader + messageHeader; !slices.Equal(p[at:at+len(reassembled)], reassembled) {
-				t.Errorf("parsed as %x, which is not what was sent: %x", reassembled, p)
-			}
-		}
-		s := newSession(tl, tuple{}, &hello{begin: make([]byte, 2+randomLen), sequence: 1}, aHello(""))
-		s.filter(slices.Clone(p))
-		s.established.Store(true)
-		for record, rest := cutRecord(s.filter(slices.Clone(p))); record != nil; record, rest = cutRecord(rest) {
-			if epochOf(record) != 1 {
-				t.Errorf("a record of epoch %d passed", epochOf(record))
-			}
-		}
-	})
-}

@@ -280,7 +280,14 @@ func (c *client) SetWriteDeadline(time.Time) error { return nil }
 // aHello returns a hello as a client sends it first, with random in its first bytes.
 func aHello(random string) []byte { return someHello(random, 0, 0, nil) }
 
+// extensions are supported_groups, x25519, and extended_master_secret: what the handshake goes on with.
+var extensions = []byte{0, 10, 0, 4, 0, 2, 0, 29, 0, 23, 0, 0}
+
 func someHello(random string, sequence uint64, messageSeq uint16, cookie []byte) []byte {
+	return helloWith(extensions, random, sequence, messageSeq, cookie)
+}
+
+func helloWith(extensions []byte, random string, sequence uint64, messageSeq uint16, cookie []byte) []byte {
 	fixed := make([]byte, randomLen)
 	copy(fixed, random)
 	var b cryptobyte.Builder
@@ -296,7 +303,7 @@ func someHello(random string, sequence uint64, messageSeq uint16, cookie []byte)
 		body.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddUint16(0xc02b) })
 		body.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddUint8(0) })
 		body.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-			b.AddBytes([]byte{0, 10, 0, 4, 0, 2, 0, 29, 0, 23, 0, 0}) // supported_groups: x25519; extended_master_secret
+			b.AddBytes(extensions)
 		})
 		message := body.BytesOrPanic()
 		b.AddUint8(messageClientHello)
@@ -311,6 +318,11 @@ func someHello(random string, sequence uint64, messageSeq uint16, cookie []byte)
 // proven returns the hello that a client at address sends second, with the cookie that it was given.
 func (tl *testListener) proven(address, random string) []byte {
 	tl.Helper()
+	return tl.provenWith(extensions, address, random)
+}
+
+func (tl *testListener) provenWith(extensions []byte, address, random string) []byte {
+	tl.Helper()
 	first := aHello(random)
 	h, ok := parseHello(first)
 	if !ok {
@@ -319,5 +331,5 @@ func (tl *testListener) proven(address, random string) []byte {
 	d := tl.cookies.desk()
 	defer tl.cookies.giveBack(d)
 	cookie := d.cookie(tuple{server, netip.MustParseAddrPort(address)}, &h, period(time.Now()))
-	return someHello(random, 1, 1, cookie[:])
+	return helloWith(extensions, random, 1, 1, cookie[:])
 }
