@@ -38,7 +38,7 @@ func (d plain) sendRun(l *load, r *run) (dropped int) {
 			l.scratch = append(append(l.scratch[:0], p.head[:p.headLen]...), p.body...)
 			data = l.scratch
 		}
-		if _, err := d.socket.conn.WriteToUDPAddrPort(data, r.to); err != nil {
+		if d.socket.write(data, r.to) != nil {
 			dropped++
 		}
 	}

@@ -24,6 +24,18 @@ func queueAll(q *Queue, from, to *Socket, packets []string) {
 	}
 }
 
+// setInt sets a socket option.
+func setInt(t testing.TB, s *Socket, level, name, value int) {
+	t.Helper()
+	raw, err := s.conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if controlErr := raw.Control(func(fd uintptr) { err = setOption(fd, level, name, value) }); controlErr != nil || err != nil {
+		t.Fatal(controlErr, err)
+	}
+}
+
 func TestSegmentsArriveAsDatagrams(t *testing.T) {
 	for _, at := range loopbacks {
 		s, d := natively(t, at)
@@ -117,16 +129,10 @@ func TestCoalescedBatches(t *testing.T) {
 
 // The kernel refuses to segment for a socket that sends no checksums.
 func TestKernelRefusesSegments(t *testing.T) {
-	a, d := natively(t, "127.0.0.1:0")
+	a, _ := natively(t, "127.0.0.1:0")
 	b, _ := natively(t, "127.0.0.1:0")
 	packets := receive(t, b)
-	if err := d.raw.Control(func(fd uintptr) {
-		if err := setOption(fd, unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil {
-			t.Error(err)
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
+	setInt(t, a, unix.SOL_SOCKET, unix.SO_NO_CHECK, 1)
 	sent := numbered(20, 1200, 77)
 	q := NewQueue()
 	queueAll(q, a, b, sent)
@@ -192,38 +198,58 @@ func TestRefusals(t *testing.T) {
 
 // With IP_RECVERR the kernel reports even to unconnected sockets that a port is closed, on any call.
 func TestReportedErrorsAreNoFault(t *testing.T) {
-	a, d := natively(t, "127.0.0.1:0")
-	b, _ := natively(t, "127.0.0.1:0")
-	gone, _ := natively(t, "127.0.0.1:0")
-	if err := d.raw.Control(func(fd uintptr) {
-		if err := setOption(fd, unix.SOL_IP, unix.IP_RECVERR, 1); err != nil {
-			t.Error(err)
+	for _, f := range forms {
+		a := open1(t, "127.0.0.1:0", nil, f.form)
+		b, _ := natively(t, "127.0.0.1:0")
+		gone, _ := natively(t, "127.0.0.1:0")
+		setInt(t, a, unix.SOL_IP, unix.IP_RECVERR, 1)
+		if err := gone.Close(); err != nil {
+			t.Fatal(err)
 		}
-	}); err != nil {
-		t.Fatal(err)
+		atA, atB := receive(t, a), receive(t, b)
+		q := NewQueue()
+		for i := range 100 {
+			text := fmt.Sprint(f.name, i)
+			q.AddCopy(a, gone.LocalAddr(), []byte("nobody"))
+			q.AddCopy(a, b.LocalAddr(), []byte(text))
+			q.AddCopy(b, a.LocalAddr(), []byte(text))
+			q.AddCopy(a, gone.LocalAddr(), []byte("nobody"))
+			wantDropped(t, q, 0)
+			wantFrom(t, atB, a.LocalAddr(), text)
+			wantFrom(t, atA, b.LocalAddr(), text)
+		}
 	}
-	if err := gone.Close(); err != nil {
-		t.Fatal(err)
+}
+
+// A full batch may not be all there is, and the poller tells of nothing twice.
+func TestMoreThanABatchWaits(t *testing.T) {
+	a, _ := natively(t, "127.0.0.1:0")
+	b, _ := natively(t, "127.0.0.1:0")
+	sent := numbered(batchLen+1, 30, 30)
+	for _, p := range sent {
+		if err := a.WriteTo([]byte(p), b.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	atA, atB := receive(t, a), receive(t, b)
+	wantFrom(t, receive(t, b), a.LocalAddr(), sent...)
+}
+
+func TestSentBodiesAreForgotten(t *testing.T) {
+	a, _ := natively(t, "127.0.0.1:0")
 	q := NewQueue()
-	for i := range 100 {
-		text := fmt.Sprint("packet ", i)
-		q.AddCopy(a, gone.LocalAddr(), []byte("nobody"))
-		q.AddCopy(a, b.LocalAddr(), []byte(text))
-		q.AddCopy(b, a.LocalAddr(), []byte(text))
-		q.AddCopy(a, gone.LocalAddr(), []byte("nobody"))
-		wantDropped(t, q, 0)
-		wantFrom(t, atB, a.LocalAddr(), text)
-		wantFrom(t, atA, b.LocalAddr(), text)
+	q.Add(a, a.LocalAddr(), []byte("head"), []byte("body"))
+	l := q.load
+	wantDropped(t, q, 0)
+	if l.wire.iovs[1].Base != nil {
+		t.Fatal("the body is still referred to after Flush")
 	}
 }
 
 func TestNoBroadcast(t *testing.T) {
-	s, d := natively(t, "127.0.0.1:0")
+	_, d := natively(t, "127.0.0.1:0")
 	if err := d.raw.Control(func(fd uintptr) {
 		if got, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST); err != nil || got != 0 {
-			t.Errorf("%v: SO_BROADCAST is %d, %v, want 0", s.LocalAddr(), got, err)
+			t.Errorf("SO_BROADCAST is %d, %v, want 0", got, err)
 		}
 	}); err != nil {
 		t.Fatal(err)

@@ -74,7 +74,7 @@ func listen(at netip.AddrPort, o *Options, newDriver func(*Socket) (driver, erro
 	at = unmap(at)
 	s, err := open(at, o)
 	if err != nil {
-		return nil, fmt.Errorf("listen at UDP %v: %w", at, err)
+		return nil, err // which names the address
 	}
 	if err := s.setUp(o, newDriver); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen at UDP %v: %w", at, err), s.conn.Close())
@@ -168,7 +168,15 @@ func (s *Socket) WriteTo(p []byte, to netip.AddrPort) error {
 	if s.closed.Load() {
 		return net.ErrClosed
 	}
-	_, err := s.conn.WriteToUDPAddrPort(p, unmap(to))
+	return s.write(p, unmap(to))
+}
+
+// write sends one packet with the net package. What the kernel then reports of an earlier one, it reports once.
+func (s *Socket) write(p []byte, to netip.AddrPort) error {
+	_, err := s.conn.WriteToUDPAddrPort(p, to)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		_, err = s.conn.WriteToUDPAddrPort(p, to)
+	}
 	return err
 }
 
