@@ -13,8 +13,8 @@ func BenchmarkForward(b *testing.B) {
 	for _, load := range []struct{ size, burst int }{{172, 1}, {1200, 8}, {1200, 64}} {
 		for _, f := range forms {
 			b.Run(fmt.Sprintf("%dx%d/%s", load.size, load.burst, f.name), func(b *testing.B) {
-				out := open1(b, "127.0.0.1:0", nil, newDriver)
-				in := open1(b, "127.0.0.1:0", nil, f.form)
+				out := mustListen(b, "127.0.0.1:0", nil, newDriver)
+				in := mustListen(b, "127.0.0.1:0", nil, f.form)
 				q := NewQueue()
 				serve(b, in, func(batch []Packet) {
 					for _, p := range batch {
@@ -26,8 +26,8 @@ func BenchmarkForward(b *testing.B) {
 			})
 		}
 		b.Run(fmt.Sprintf("%dx%d/net", load.size, load.burst), func(b *testing.B) {
-			out := open1(b, "127.0.0.1:0", nil, newDriver)
-			in := open1(b, "127.0.0.1:0", nil, newPlain)
+			out := mustListen(b, "127.0.0.1:0", nil, newDriver)
+			in := mustListen(b, "127.0.0.1:0", nil, newPlain)
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
@@ -57,7 +57,7 @@ func forward(conn *net.UDPConn, to *Socket) {
 func benchmark(b *testing.B, in, out *Socket, size, burst int) {
 	arrived := make(chan int, burst)
 	serve(b, out, func(batch []Packet) { arrived <- len(batch) })
-	from := open1(b, "127.0.0.1:0", nil, newDriver)
+	from := mustListen(b, "127.0.0.1:0", nil, newDriver)
 	q := NewQueue()
 	body := make([]byte, size)
 	b.ReportAllocs()

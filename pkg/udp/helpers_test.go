@@ -21,13 +21,13 @@ func eachForm(t *testing.T, test func(t *testing.T, listen func(testing.TB) *Soc
 	for _, f := range forms {
 		for _, at := range loopbacks {
 			t.Run(f.name+" "+at, func(t *testing.T) {
-				test(t, func(t testing.TB) *Socket { return open1(t, at, nil, f.form) })
+				test(t, func(t testing.TB) *Socket { return mustListen(t, at, nil, f.form) })
 			})
 		}
 	}
 }
 
-func open1(t testing.TB, at string, o *Options, form func(*Socket) (driver, error)) *Socket {
+func mustListen(t testing.TB, at string, o *Options, form func(*Socket) (driver, error)) *Socket {
 	t.Helper()
 	s, err := listen(netip.MustParseAddrPort(at), o, form)
 	if err != nil {

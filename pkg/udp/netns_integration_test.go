@@ -70,8 +70,8 @@ func TestLinkLocalAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range forms {
-		a := open1(t, "[fe80::1%lo]:0", nil, f.form)
-		b := open1(t, "[fe80::1%lo]:0", nil, f.form)
+		a := mustListen(t, "[fe80::1%lo]:0", nil, f.form)
+		b := mustListen(t, "[fe80::1%lo]:0", nil, f.form)
 		q := NewQueue()
 		answers := receive(t, a)
 		serve(t, b, func(batch []Packet) {

@@ -35,8 +35,8 @@ func TestInterleavedSocketsKeepTheirOrder(t *testing.T) {
 }
 
 func TestRuns(t *testing.T) {
-	a := open1(t, "127.0.0.1:0", nil, newDriver)
-	b := open1(t, "127.0.0.1:0", nil, newDriver)
+	a := mustListen(t, "127.0.0.1:0", nil, newDriver)
+	b := mustListen(t, "127.0.0.1:0", nil, newDriver)
 	for _, s := range []*Socket{a, b} {
 		s.segment.Store(1472)
 	}
@@ -77,7 +77,7 @@ func TestRuns(t *testing.T) {
 }
 
 func TestRunStaysADatagram(t *testing.T) {
-	a := open1(t, "127.0.0.1:0", nil, newDriver)
+	a := mustListen(t, "127.0.0.1:0", nil, newDriver)
 	a.segment.Store(1472)
 	q := NewQueue()
 	for range batchLen {
@@ -137,7 +137,7 @@ func TestUnsendableIsDropped(t *testing.T) {
 }
 
 func TestLongHeadPanics(t *testing.T) {
-	a := open1(t, "127.0.0.1:0", nil, newDriver)
+	a := mustListen(t, "127.0.0.1:0", nil, newDriver)
 	defer func() {
 		if text, _ := recover().(string); !strings.Contains(text, "65 bytes") {
 			t.Fatalf("got panic %q, want one that says 65 bytes", text)
@@ -147,7 +147,7 @@ func TestLongHeadPanics(t *testing.T) {
 }
 
 func TestEmptyQueueKeepsNothing(t *testing.T) {
-	a := open1(t, "127.0.0.1:0", nil, newDriver)
+	a := mustListen(t, "127.0.0.1:0", nil, newDriver)
 	q := NewQueue()
 	q.Add(a, a.LocalAddr(), []byte("head"), []byte("body"))
 	l := q.load

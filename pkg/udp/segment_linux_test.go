@@ -13,7 +13,7 @@ import (
 // natively makes a socket that works in batches, and its driver.
 func natively(t testing.TB, at string) (*Socket, *batched) {
 	t.Helper()
-	s := open1(t, at, &Options{Buffer: 1 << 20}, newDriver)
+	s := mustListen(t, at, &Options{Buffer: 1 << 20}, newDriver)
 	return s, s.driver.(*batched)
 }
 
@@ -199,7 +199,7 @@ func TestRefusals(t *testing.T) {
 // With IP_RECVERR the kernel reports even to unconnected sockets that a port is closed, on any call.
 func TestReportedErrorsAreNoFault(t *testing.T) {
 	for _, f := range forms {
-		a := open1(t, "127.0.0.1:0", nil, f.form)
+		a := mustListen(t, "127.0.0.1:0", nil, f.form)
 		b, _ := natively(t, "127.0.0.1:0")
 		gone, _ := natively(t, "127.0.0.1:0")
 		setInt(t, a, unix.SOL_IP, unix.IP_RECVERR, 1)

@@ -163,7 +163,7 @@ func TestUnreachablePortsAreNoFault(t *testing.T) {
 func TestAddressesAreUnmapped(t *testing.T) {
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {
-			s := open1(t, "[::ffff:127.0.0.1]:0", &Options{Buffer: 1 << 16}, f.form)
+			s := mustListen(t, "[::ffff:127.0.0.1]:0", &Options{Buffer: 1 << 16}, f.form)
 			if !s.LocalAddr().Addr().Is4() {
 				t.Fatalf("local address: got %v, want IPv4", s.LocalAddr())
 			}
@@ -213,7 +213,7 @@ func TestReusePort(t *testing.T) {
 }
 
 func TestListenSaysWhere(t *testing.T) {
-	s := open1(t, "127.0.0.1:0", nil, newDriver)
+	s := mustListen(t, "127.0.0.1:0", nil, newDriver)
 	_, err := Listen(s.LocalAddr(), nil)
 	if op := (*net.OpError)(nil); !errors.As(err, &op) || !strings.Contains(err.Error(), s.LocalAddr().String()) {
 		t.Fatalf("got %v, want a *net.OpError with the address", err)
