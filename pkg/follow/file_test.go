@@ -28,14 +28,14 @@ type testFile struct {
 	t    *testing.T
 	path string
 	file *File[[]string]
-	told []error // what Watch told since the last look
+	told chan error // by Watch
 }
 
 // watchFile opens a file and watches it until the test ends. It is for use in a
 // synctest bubble.
 func watchFile(t *testing.T, text string) *testFile {
 	t.Helper()
-	f := &testFile{t: t, path: filepath.Join(t.TempDir(), "words")}
+	f := &testFile{t: t, path: filepath.Join(t.TempDir(), "words"), told: make(chan error, 8)}
 	f.write(text)
 	var err error
 	if f.file, err = Open(f.path, words); err != nil {
@@ -45,7 +45,7 @@ func watchFile(t *testing.T, text string) *testFile {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		f.file.Watch(ctx, func(err error) { f.told = append(f.told, err) })
+		f.file.Watch(ctx, func(err error) { f.told <- err })
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	return f
@@ -65,14 +65,13 @@ func (f *testFile) wantTold(current string, want ...string) {
 	time.Sleep(Interval)
 	synctest.Wait()
 	if len(f.told) != len(want) {
-		f.t.Fatalf("Watch told %v, want %q", f.told, want)
+		f.t.Fatalf("Watch told %d times, want %q", len(f.told), want)
 	}
-	for i, err := range f.told {
-		if (err == nil) != (want[i] == "") || err != nil && !strings.Contains(err.Error(), want[i]) {
-			f.t.Errorf("Watch told %v, want %q", err, want[i])
+	for _, want := range want {
+		if err := <-f.told; (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			f.t.Errorf("Watch told %v, want %q", err, want)
 		}
 	}
-	f.told = nil
 	if got := strings.Join(f.file.Current(), " "); got != current {
 		f.t.Errorf("in force is %q, want %q", got, current)
 	}
