@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/user"
@@ -46,30 +47,56 @@ func listenAdmin(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// adminHandler is what the admin socket offers: the user store, what admin_api.go
-// lists, and profiles of the running server (go tool pprof).
-func (a *app) adminHandler() http.Handler {
+// newAdminMux is what every admin socket offers: profiles of the running program (go
+// tool pprof).
+func newAdminMux() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle("/users/", user.NewHandler(adminStore{a.backing.users, a}))
-	a.adminAPI(mux)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return mux
 }
 
-// serveAdmin answers on l until ctx ends.
+// adminHandler is what the admin socket of serve offers beside: the user store, and
+// what admin_api.go lists.
+func (a *app) adminHandler() http.Handler {
+	mux := newAdminMux()
+	mux.Handle("/users/", user.NewHandler(adminStore{a.backing.users, a}))
+	a.adminAPI(mux)
+	return mux
+}
+
+// maxAdminConns bounds the connections of an admin socket or of --admin-listen.
+const maxAdminConns = 64
+
+// serveAdmin answers on l until ctx ends, and waits for what it has begun.
 func serveAdmin(ctx context.Context, l net.Listener, handler http.Handler) error {
+	var conns sync.WaitGroup
+	places := make(chan struct{}, maxAdminConns)
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				<-places
+				conns.Done()
+			}
+		},
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			places <- struct{}{}
+			conns.Add(1)
+			return ctx
+		},
 	}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
+	defer conns.Wait()
+	defer server.Close()
+	defer context.AfterFunc(ctx, func() { server.Close() })()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("admin socket: %w", err)
+		return fmt.Errorf("administration at %v: %w", l.Addr(), err)
 	}
 	return nil
 }

@@ -67,6 +67,7 @@ func (a *app) adminAPI(mux *http.ServeMux) {
 	adminRooms.Handle(mux, func(context.Context, struct{}) ([]signal.RoomInfo, error) { return a.signal.Rooms(), nil })
 	adminStoreID.Handle(mux, func(ctx context.Context, _ struct{}) (string, error) { return a.backing.id(ctx) })
 	adminKick.Handle(mux, func(ctx context.Context, m kickRequest) (kickAnswer, error) { return a.kick(ctx, m.User) })
+	adminDrain.Handle(mux, a.drain)
 	adminToken.Handle(mux, func(ctx context.Context, m tokenRequest) (tokenAnswer, error) {
 		text, c, err := a.signal.IssueRoomToken(ctx, m.User, m.Room, m.Permissions, m.TTL)
 		return tokenAnswer{text, c.Expires}, err

@@ -11,15 +11,21 @@ import (
 
 // withServer calls f with a client of the server that runs with the data
 // directory. The commands that it is for make no sense without one.
-func withServer(ctx context.Context, dataPath string, f func(*admin.Client) error) (err error) {
+func withServer(ctx context.Context, dataPath string, f func(*admin.Client) error) error {
 	data, err := openDataDir(dataPath)
 	if err != nil {
 		return err
 	}
-	client, err := admin.Dial(ctx, data.admin())
+	err = withSocket(ctx, data.admin(), f)
 	if errors.Is(err, admin.ErrNotServing) {
 		return hint(err, "start it with sigctl serve, or name its data directory with --data DIR")
 	}
+	return err
+}
+
+// withSocket calls f with a client of the program at the admin socket.
+func withSocket(ctx context.Context, socket string, f func(*admin.Client) error) (err error) {
+	client, err := admin.Dial(ctx, socket)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -18,13 +19,17 @@ func (a *app) announce(w io.Writer) {
 	if u := a.publicURL(); u != "" && u != a.signalURL() {
 		line("others", u)
 	}
-	for _, s := range append(a.ice.stun[:len(a.ice.stun):len(a.ice.stun)], a.ice.turn...) {
+	if a.relay != nil {
+		a.relay.announce(w)
+	}
+	for _, s := range slices.Concat(a.ice.all.stun, a.ice.all.turn) {
 		line("ICE", s)
 	}
-	if a.caRoot != "" {
-		line("CA", a.caRoot)
+	announceOperations(w, a.operations)
+	if root := a.caRoot(); root != "" {
+		line("CA", root)
 		if a.publicURL() != "" {
-			line("", "copy it to other machines, for chat --ca "+filepath.Base(a.caRoot))
+			line("", "copy it to other machines, for chat --ca "+filepath.Base(root))
 		}
 	}
 	a.announceNext(w)

@@ -21,36 +21,36 @@ import (
 	"github.com/sigctl/sigctl/pkg/turncred"
 	"github.com/sigctl/sigctl/pkg/user"
 	"github.com/sigctl/sigctl/signal"
-	"github.com/sigctl/sigctl/turnserver"
 )
 
 // app is the composition root: everything that one server consists of. newApp
 // opens and binds it, serve runs it, close undoes it in reverse.
 type app struct {
 	// set at construction
-	opts     *serveOptions
-	std      stdio
-	log      *slog.Logger
-	data     dataDir
-	caRoot   string // file that clients have to trust; empty: the system knows
-	public   string // host by which others reach this machine
-	backing  backing
-	audit    *audit.Log // nil: off
-	tokens   *token.Authority
-	outside  *oidc.Verifier // nil: there is no outside issuer
-	rules    *policy.File   // nil: no file
-	policy   func() *policy.Policy
-	secrets  *turncred.Secrets
-	ice      *iceIssuer
-	listener net.Listener // of signaling
-	admin    net.Listener
-	signal   *signal.Server
-	relay    *turnserver.Server // nil: none
+	opts       *serveOptions
+	std        stdio
+	log        *slog.Logger
+	data       dataDir
+	tls        *serverTLS // nil: plain text
+	public     string     // host by which others reach this machine
+	backing    backing
+	audit      *audit.Log // nil: off
+	tokens     *token.Authority
+	outside    *oidc.Verifier // nil: there is no outside issuer
+	rules      *policy.File   // nil: no file
+	policy     func() *policy.Policy
+	secrets    *turncred.Secrets
+	ice        *iceIssuer
+	listener   net.Listener // of signaling
+	operations net.Listener // nil: none
+	admin      net.Listener
+	signal     *signal.Server
+	relay      *relay // nil: none
 
 	kicked  kicks      // before the start
 	kicking sync.Mutex // guards the file of kicks
 
-	undo []func() error
+	undo closers
 }
 
 // demoUsers are those of --demo.
@@ -70,6 +70,8 @@ func newApp(ctx context.Context, opts *serveOptions, std stdio, log *slog.Logger
 		a.openAudit,
 		a.openBacking,
 		a.openAccess,
+		a.openTLS,
+		a.openListeners,
 		a.openRelay,
 		a.openSignal,
 	} {
@@ -87,27 +89,21 @@ func (a *app) serve(ctx context.Context) error {
 	g.Go(func() error { return serveAdmin(ctx, a.admin, a.adminHandler()) })
 	g.Go(func() error { trimMemory(ctx, a.signal.Sessions); return nil })
 	if a.relay != nil {
-		g.Go(func() error { return a.relay.Serve(ctx) })
+		g.Go(func() error { return a.relay.serve(ctx) })
 	}
-	g.Go(func() error { return watchSecrets(ctx, "turn-secret", a.opts.turnSecret, a.secrets, a.log) })
+	g.Go(func() error {
+		return serveOperations(ctx, a.operations, newMetrics(a.relay, a.signal.Sessions), a.ready)
+	})
+	g.Go(func() error { return watchSecrets(ctx, "turn-secret", a.opts.relay.secret, a.secrets, a.log) })
 	g.Go(func() error { return a.watchPolicy(ctx) })
 	return g.Wait()
 }
 
 // close undoes what newApp did. Closing again does nothing.
-func (a *app) close() error {
-	var errs []error
-	for _, f := range slices.Backward(a.undo) {
-		if err := f(); err != nil && !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
-	a.undo = nil
-	return errors.Join(errs...)
-}
+func (a *app) close() error { return a.undo.close() }
 
 // onClose registers what close does before all that was registered earlier.
-func (a *app) onClose(f func() error) { a.undo = append(a.undo, f) }
+func (a *app) onClose(f func() error) { a.undo.add(f) }
 
 func (a *app) openData(context.Context) (err error) {
 	if a.data, err = openDataDir(a.opts.global.data); err != nil {
@@ -116,7 +112,7 @@ func (a *app) openData(context.Context) (err error) {
 	if a.kicked, err = a.data.loadKicks(); err != nil {
 		a.log.Warn("credentials of users who were kicked in the last minutes may still open relays", "err", err)
 	}
-	a.secrets, err = turnSecrets("turn-secret", a.opts.turnSecret, a.data.turnSecret())
+	a.secrets, err = turnSecrets("turn-secret", a.opts.relay.secret, a.data.turnSecret())
 	return err
 }
 
@@ -160,41 +156,21 @@ func (a *app) openAdmin(context.Context) (err error) {
 	return nil
 }
 
-func (a *app) openRelay(context.Context) (err error) {
-	if a.opts.turn == "off" {
-		return nil
+// openListeners opens those of signaling and of operations, which no peer of the relay
+// can be.
+func (a *app) openListeners(context.Context) (err error) {
+	if a.listener, err = net.Listen("tcp", a.opts.listen); err != nil {
+		return bindFault("listen", err)
 	}
-	o := a.opts
-	cfg := &turnserver.Config{
-		Listen:     []string{o.turnListen},
-		Realm:      "sigctl",
-		Secrets:    a.secrets,
-		ExternalIP: o.turnExternalIP,
-		MinPort:    o.turnMinPort,
-		MaxPort:    o.turnMaxPort,
-		Allocated:  a.recordAllocation,
-		Logger:     a.log,
+	a.onClose(a.listener.Close)
+	if a.operations, err = a.opts.operations.open(a.log); a.operations != nil {
+		a.onClose(a.operations.Close)
 	}
-	if o.demo {
-		if cfg.Allow, err = parsePrefixes("demo", loopback); err != nil {
-			return err
-		}
-	}
-	if a.relay, err = listenRelay("turn-", cfg); err != nil {
-		return err
-	}
-	for name, until := range a.kicked {
-		a.relay.Kick(name, until)
-	}
-	a.onClose(a.relay.Close)
-	return nil
+	return err
 }
 
 func (a *app) openSignal(context.Context) (err error) {
-	config, certificate, err := a.tls()
-	if err != nil {
-		return err
-	}
+	config := a.tls.config("http/1.1")
 	clients, err := a.openClients()
 	if err != nil {
 		return err
@@ -202,17 +178,9 @@ func (a *app) openSignal(context.Context) (err error) {
 	if clients != nil {
 		config = clients.Server(config)
 	}
-	a.public = a.publicHost(certificate)
-	urls := slices.Clone(a.opts.iceServers)
-	if a.relay != nil {
-		urls = append(turnserver.URLs(a.public, a.relay.Addrs()[0].Port()), urls...)
-	}
-	a.ice = newICEIssuer(urls, a.secrets)
+	a.public = a.tls.publicHost(a.opts.publicHost, &a.opts.relay)
+	a.ice = newICEIssuer(a.relayURLs(), a.opts.iceServers, a.secrets)
 	maps.Copy(a.ice.voided, a.kicked)
-	if a.listener, err = net.Listen("tcp", a.opts.listen); err != nil {
-		return bindFault("listen", err)
-	}
-	a.onClose(a.listener.Close)
 	proxies, err := a.opts.proxy.proxies()
 	if err != nil {
 		return err
@@ -235,6 +203,9 @@ func (a *app) openSignal(context.Context) (err error) {
 	}
 	if a.outside != nil {
 		cfg.Outside = a.outside
+	}
+	if a.opts.sharePort {
+		cfg.Relay = a.relay.ServeConn
 	}
 	a.signal, err = signal.New(cfg)
 	return err

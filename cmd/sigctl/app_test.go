@@ -18,6 +18,7 @@ import (
 
 	"github.com/sigctl/sigctl/peer"
 	"github.com/sigctl/sigctl/pkg/protocol"
+	"github.com/sigctl/sigctl/turnserver"
 )
 
 // testServer is an app that runs until the test ends or stops it.
@@ -44,6 +45,11 @@ func startServer(t *testing.T, opts *serveOptions) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runServer(t, a)
+}
+
+// runServer runs an app until the test ends.
+func runServer(t *testing.T, a *app) *testServer {
 	ctx, cancel := context.WithCancel(t.Context())
 	ts := &testServer{app: a, t: t, stop: cancel, done: make(chan error, 1)}
 	go func() { ts.done <- errors.Join(a.serve(ctx), a.close()) }()
@@ -104,7 +110,9 @@ func TestServerLeavesNothing(t *testing.T) {
 	for range 2 {
 		ts := startServer(t, opts)
 		opts.listen = ts.listener.Addr().String()
-		opts.turnListen = ts.relay.Addrs()[0].String()
+		opts.relay.listen = []string{ts.relay.Addrs(turnserver.UDP)[0].String()}
+		opts.relay.tlsListen = []string{ts.relay.Addrs(turnserver.TLS)[0].String()}
+		opts.relay.dtlsListen = []string{ts.relay.Addrs(turnserver.DTLS)[0].String()}
 		ts.end()
 		if _, err := os.Stat(ts.data.admin()); !os.IsNotExist(err) {
 			t.Errorf("the admin socket is still there: %v", err)
@@ -121,7 +129,7 @@ func TestFaultLeavesNothing(t *testing.T) {
 	defer taken.Close()
 	for name, spoil := range map[string]func(*serveOptions){
 		"listen":      func(o *serveOptions) { o.listen = taken.Addr().String() },
-		"turn-listen": func(o *serveOptions) { o.turnListen = "203.0.113.1:1" },
+		"turn-listen": func(o *serveOptions) { o.relay.listen = []string{"203.0.113.1:1"} },
 		"cert":        func(o *serveOptions) { o.cert, o.key = "absent", "absent" },
 	} {
 		good := testOptions(t)

@@ -1,39 +1,94 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"crypto/tls"
-	"crypto/x509"
+	"log/slog"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/sigctl/sigctl/pkg/certs"
 )
 
-// tls returns the configuration of --tls, --cert and --key: nil is plain text.
-// The certificate is returned too if somebody else issued it.
-func (a *app) tls() (*tls.Config, *x509.Certificate, error) {
-	switch {
-	case a.opts.tls == "off":
-		return nil, nil, nil
-	case a.opts.cert != "":
-		r, err := certs.Load(a.opts.cert, a.opts.key, a.log)
-		if err != nil {
-			return nil, nil, usage(err, "--cert and --key name PEM files that belong together",
-				"or leave both out: then the development CA in --data issues one")
-		}
-		return r.TLS("http/1.1"), r.Leaf(), nil
+// serverTLS is the certificate of a server. A nil one is none.
+type serverTLS struct {
+	certificate *certs.Reloader
+	caRoot      string // file that clients have to trust; empty: the system knows
+}
+
+// loadTLS takes the certificate of --cert and --key. It returns nil without.
+func loadTLS(cert, key string, log *slog.Logger, hints ...string) (*serverTLS, error) {
+	if cert == "" {
+		return nil, nil
 	}
-	var extra []string
-	if a.opts.publicHost != "" {
-		extra = append(extra, a.opts.publicHost)
-	}
-	r, err := certs.Development(string(a.data), extra, a.log)
+	r, err := certs.Load(cert, key, log)
 	if err != nil {
-		return nil, nil, usage(err)
+		return nil, usage(err, append([]string{"--cert and --key name PEM files that belong together"}, hints...)...)
 	}
-	a.caRoot = a.data.caRoot()
-	return r.TLS("http/1.1"), nil, nil
+	return &serverTLS{certificate: r}, nil
+}
+
+// checkCert says what is wrong with --cert and --key, but for the files.
+func checkCert(cert, key string) error {
+	if (cert == "") != (key == "") {
+		return badFlag("cert", "certificate and key come together", "give --cert FILE and --key FILE; both may be one file")
+	}
+	return nil
+}
+
+// config returns nil for plain text.
+func (t *serverTLS) config(nextProtos ...string) *tls.Config {
+	if t == nil {
+		return nil
+	}
+	return t.certificate.TLS(nextProtos...)
+}
+
+// publicHost returns the host by which others reach this machine. A wrong guess
+// is a name that only this machine knows, so neither localhost nor the host's own
+// name is one: it is what was given, or the first DNS name in a certificate that
+// somebody else issued, or the address of the relay or of this machine.
+func (t *serverTLS) publicHost(given string, relay *relayOptions) string {
+	if given != "" {
+		return given
+	}
+	if t != nil && t.caRoot == "" {
+		for _, name := range t.certificate.Leaf().DNSNames {
+			if !strings.HasPrefix(name, "*") {
+				return name
+			}
+		}
+	}
+	return relay.publicHost()
+}
+
+// openTLS opens the certificate of --tls, --cert and --key.
+func (a *app) openTLS(context.Context) (err error) {
+	if a.opts.tls == "off" {
+		return nil
+	}
+	a.tls, err = loadTLS(a.opts.cert, a.opts.key, a.log, "or leave both out: then the development CA in --data issues one")
+	if err != nil || a.tls != nil {
+		return err
+	}
+	host := a.tls.publicHost(a.opts.publicHost, &a.opts.relay)
+	r, err := certs.Development(string(a.data), []string{host}, a.log)
+	if err != nil {
+		return usage(err)
+	}
+	a.tls = &serverTLS{certificate: r, caRoot: a.data.caRoot()}
+	return nil
+}
+
+// caRoot is the file that clients have to trust; empty: the system knows.
+func (a *app) caRoot() string {
+	if a.tls == nil {
+		return ""
+	}
+	return a.tls.caRoot
 }
 
 // defaultServer is where chat looks for its server.
@@ -82,20 +137,10 @@ func (a *app) url(secure, plain, host string) string {
 	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(a.listener.Addr().(*net.TCPAddr).Port))
 }
 
-// publicHost returns the host by which others reach this machine. A wrong guess
-// is a name that only this machine knows, so neither localhost nor the host's own
-// name is one: it is what was given, or the first DNS name in a certificate that
-// somebody issued, or the address of the relay or of this machine.
-func (a *app) publicHost(issued *x509.Certificate) string {
-	if a.opts.publicHost != "" {
-		return a.opts.publicHost
+// sharedPort is where clients of the relay reach --listen.
+func (a *app) sharedPort() string {
+	if u, err := url.Parse(a.opts.publicURL); err == nil && u.Scheme == "wss" {
+		return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
 	}
-	if issued != nil {
-		for _, name := range issued.DNSNames {
-			if !strings.HasPrefix(name, "*") {
-				return name
-			}
-		}
-	}
-	return relayHost(a.opts.turnListen, a.opts.turnExternalIP)
+	return net.JoinHostPort(a.public, strconv.Itoa(a.listener.Addr().(*net.TCPAddr).Port))
 }

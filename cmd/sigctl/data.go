@@ -16,7 +16,7 @@ import (
 //	tokens.json   the keys that sign tokens
 //	audit.jsonl   security events, unless --audit is given; older ones in audit.jsonl.1 …
 //	turn.secret   what signaling and relay share, unless --turn-secret is given
-//	run/          while serve runs: its admin socket, and the users of --demo
+//	run/          while serve or turn runs: its admin socket, and the users of --demo
 type dataDir string
 
 func (d dataDir) users() string      { return filepath.Join(string(d), "users.db") }
@@ -26,6 +26,7 @@ func (d dataDir) kicks() string      { return filepath.Join(string(d), "kicks.js
 func (d dataDir) tokenKeys() string  { return filepath.Join(string(d), "tokens.json") }
 func (d dataDir) audit() string      { return filepath.Join(string(d), "audit.jsonl") }
 func (d dataDir) admin() string      { return filepath.Join(string(d), "run", "admin.sock") }
+func (d dataDir) relayAdmin() string { return filepath.Join(string(d), "run", "turn.sock") }
 func (d dataDir) demoUsers() string  { return filepath.Join(string(d), "run", "demo.db") }
 
 // defaultDataDir is empty where the environment names no home.

@@ -20,6 +20,7 @@ import (
 	"github.com/sigctl/sigctl/peer"
 	"github.com/sigctl/sigctl/pkg/certs"
 	"github.com/sigctl/sigctl/pkg/protocol"
+	"github.com/sigctl/sigctl/turnserver"
 )
 
 // demoTimeout bounds what takes a fraction of a second where all is well.
@@ -69,7 +70,7 @@ func runDemo(ctx context.Context, std stdio) (err error) {
 func demoServer(data string) *serveOptions {
 	o := &serveOptions{global: &globalOptions{data: data}}
 	o.flags(pflag.NewFlagSet("demo", pflag.ContinueOnError)) // sets the defaults
-	o.demo, o.listen, o.turnListen = true, "127.0.0.1:0", "127.0.0.1:0"
+	o.demo, o.listen, o.relay.listen = true, "127.0.0.1:0", []string{"127.0.0.1:0"}
 	return o
 }
 
@@ -81,12 +82,12 @@ type demo struct {
 }
 
 func (d *demo) conversations(ctx context.Context, a *app) error {
-	pool, err := certs.Pool(a.caRoot)
+	pool, err := certs.Pool(a.caRoot())
 	if err != nil {
 		return err
 	}
 	d.say("server", a.signalURL()+", HTTPS and WebSocket")
-	d.say("relay", a.relay.Addrs()[0].String()+", UDP")
+	d.say("relay", a.relay.Addrs(turnserver.UDP)[0].String()+", UDP and TCP; also TLS and DTLS")
 	for _, c := range []conversationPlan{
 		{kind: "direct", title: "Directly", lines: []line{
 			{"user2", "Hello user1! Who can read this?"},

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
@@ -18,36 +20,55 @@ const iceTTL = 10 * time.Minute
 
 // iceIssuer makes the ICE servers that a user is told at login.
 type iceIssuer struct {
-	stun, turn []string // URLs
-	secrets    *turncred.Secrets
+	all, others iceURLs
+	secrets     *turncred.Secrets
+	drained     atomic.Bool // our own relay opens nothing new
 
 	mu     sync.Mutex
 	voided kicks // guarded by mu
 }
 
-// newICEIssuer issues credentials of secrets for those of urls that are turn or
-// turns.
-func newICEIssuer(urls []string, secrets *turncred.Secrets) *iceIssuer {
-	i := &iceIssuer{secrets: secrets, voided: kicks{}}
-	for _, u := range urls {
+// iceURLs are URLs of ICE servers, by whether they need a credential.
+type iceURLs struct{ stun, turn []string }
+
+// newICEIssuer issues credentials of secrets for those URLs that are turn or turns,
+// of our own relay and of others.
+func newICEIssuer(own, others []string, secrets *turncred.Secrets) *iceIssuer {
+	return &iceIssuer{all: newICEURLs(own, others), others: newICEURLs(others), secrets: secrets, voided: kicks{}}
+}
+
+func newICEURLs(lists ...[]string) (urls iceURLs) {
+	for _, u := range slices.Concat(lists...) {
 		if strings.HasPrefix(u, "turn") {
-			i.turn = append(i.turn, u)
+			urls.turn = append(urls.turn, u)
 		} else {
-			i.stun = append(i.stun, u)
+			urls.stun = append(urls.stun, u)
 		}
 	}
-	return i
+	return urls
+}
+
+// drain leaves our own relay out from now on, unless it is the only one: then it can
+// still say where else to go. It reports whether that is new.
+func (i *iceIssuer) drain() bool { return !i.drained.Swap(true) }
+
+func (i *iceIssuer) urls() iceURLs {
+	if i.drained.Load() && len(i.others.turn) > 0 {
+		return i.others
+	}
+	return i.all
 }
 
 // servers returns the ICE servers for user, and when their credentials end: zero
 // if there are none.
 func (i *iceIssuer) servers(user string) (list []protocol.ICEServer, expires time.Time) {
-	if len(i.stun) > 0 {
-		list = append(list, protocol.ICEServer{URLs: i.stun})
+	urls := i.urls()
+	if len(urls.stun) > 0 {
+		list = append(list, protocol.ICEServer{URLs: urls.stun})
 	}
-	if len(i.turn) > 0 {
+	if len(urls.turn) > 0 {
 		c := i.secrets.Issue(user, iceTTL, i.date(user, time.Now()))
-		list = append(list, protocol.ICEServer{URLs: i.turn, Username: c.Username, Credential: c.Password})
+		list = append(list, protocol.ICEServer{URLs: urls.turn, Username: c.Username, Credential: c.Password})
 		expires = c.Expires
 	}
 	return list, expires

@@ -83,6 +83,7 @@ var fileRules = []struct {
 	{"github.com/golang-jwt/...", []string{"pkg/token"}, "one package reads and writes our tokens"},
 	{"github.com/coreos/...", []string{"pkg/token/oidc"}, "one package reads those of others"},
 	{"github.com/pires/...", []string{"pkg/listen"}, "one package says who the client is"},
+	{"github.com/prometheus/...", []string{"cmd"}, "packages count; commands tell it to whoever measures"},
 	{"github.com/hashicorp/...", []string{"pkg/limit"}, "one package forgets by age"},
 	{"github.com/spf13/...", []string{"cmd"}, "only commands read flags"},
 	{"github.com/knadh/...", []string{"cmd"}, "only commands read configuration"},

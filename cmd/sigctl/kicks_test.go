@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"github.com/pion/logging"
-	"github.com/pion/turn/v5"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
 	"github.com/sigctl/sigctl/pkg/token"
@@ -166,19 +164,7 @@ func (ts *testServer) allocate(username, password string) error {
 	if err != nil {
 		ts.t.Fatal(err)
 	}
-	defer socket.Close()
-	quiet := logging.NewDefaultLoggerFactory()
-	quiet.DefaultLogLevel = logging.LogLevelDisabled
-	c, err := turn.NewClient(&turn.ClientConfig{
-		TURNServerAddr: ts.relay.Addrs()[0].String(), Conn: socket, Username: username, Password: password, LoggerFactory: quiet,
-	})
-	if err != nil {
-		ts.t.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.Listen(); err != nil {
-		ts.t.Fatal(err)
-	}
+	c := ts.relayClient(socket, username, password)
 	relayed, err := c.Allocate()
 	if err != nil {
 		return err

@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"crash":     cmdCrash,
 			"redis":     cmdRedis,
 			"finish":    cmdFinish,
+			"get":       cmdGet,
 		},
 	})
 }

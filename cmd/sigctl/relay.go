@@ -1,53 +1,128 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sigctl/sigctl/pkg/follow"
 	"github.com/sigctl/sigctl/turnserver"
 )
 
-// listenRelay opens the relay's sockets; flags is what the names of its flags
-// begin with.
-func listenRelay(flags string, cfg *turnserver.Config) (*turnserver.Server, error) {
-	server, err := turnserver.Listen(cfg)
-	switch {
-	case err == nil:
-		return server, nil
-	case cfg.ExternalIP != "" && errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, usage(err, "LOCAL of --"+flags+"external-ip [PUBLIC/]LOCAL must be an address of this machine")
-	}
-	return nil, bindFault(flags+"listen", err)
-}
-
 // loopback is what --demo lets the relay forward to.
-var loopback = []string{"127.0.0.0/8", "::1/128"}
-
-// relayHost returns the host for the URLs of a relay on listen, which is a value
-// of --listen or --turn-listen.
-func relayHost(listen, externalIP string) string {
-	if public, _, _ := strings.Cut(externalIP, "/"); public != "" {
-		return public
-	}
-	at, err := netip.ParseAddrPort(listen)
-	if err != nil || at.Addr().IsUnspecified() {
-		return hostAddress().String()
-	}
-	return at.Addr().String()
+func loopback() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 }
 
-// checkExternalIP says what is wrong with [PUBLIC/]LOCAL.
-func checkExternalIP(flag, value string) error {
-	if value == "" {
-		return nil
+// relay is the relay of serve or turn, with the file that it follows.
+type relay struct {
+	*turnserver.Server
+	opts *relayOptions
+	log  *slog.Logger
+
+	fixed   peerLists               // of the flags
+	peers   *follow.File[peerLists] // nil: none
+	drained atomic.Bool             // nothing new is opened
+}
+
+// listenRelay opens the relay's sockets. cfg has what is not among the flags of opts.
+func listenRelay(opts *relayOptions, cfg *turnserver.Config, trustedProxies []netip.Prefix) (*relay, error) {
+	if err := opts.configure(cfg, trustedProxies); err != nil {
+		return nil, usage(err)
 	}
-	for part := range strings.SplitSeq(value, "/") {
-		if addr, err := netip.ParseAddr(part); err != nil || !addr.Is4() || addr.IsUnspecified() || strings.Count(value, "/") > 1 {
-			return badFlag(flag, fmt.Sprintf("%q is not [PUBLIC/]LOCAL", value), "two IPv4 addresses, for example 203.0.113.7/10.0.0.5")
+	r := &relay{opts: opts, log: cfg.Logger, fixed: peerLists{cfg.Allow, cfg.Deny}}
+	var err error
+	if r.peers, err = opts.openPeers(); err != nil {
+		return nil, err
+	}
+	if r.peers != nil {
+		lists := r.lists()
+		cfg.Allow, cfg.Deny = lists.allow, lists.deny
+	}
+	if r.Server, err = turnserver.Listen(cfg); err != nil {
+		return nil, opts.listenFault(err, cfg)
+	}
+	return r, nil
+}
+
+// listenFault explains why the relay cannot be started.
+func (o *relayOptions) listenFault(err error, cfg *turnserver.Config) error {
+	var socket *net.OpError
+	switch {
+	case len(o.externalIPs) > 0 && errors.Is(err, syscall.EADDRNOTAVAIL):
+		return usage(err, "LOCAL of --"+o.prefix+"external-ip [PUBLIC/]LOCAL must be an address of this machine")
+	case !errors.As(err, &socket) || socket.Addr == nil:
+		return bindFault(o.prefix+"listen", err)
+	}
+	has := func(addresses []string, network string) bool {
+		return strings.HasPrefix(socket.Net, network) && slices.ContainsFunc(addresses, func(address string) bool {
+			_, port, _ := net.SplitHostPort(address)
+			return strings.HasSuffix(socket.Addr.String(), ":"+port)
+		})
+	}
+	switch {
+	case has(cfg.TLSListen, "tcp"):
+		return bindFault(o.prefix+"tls-listen", err)
+	case has(cfg.DTLSListen, "udp"):
+		return bindFault(o.prefix+"dtls-listen", err)
+	}
+	return bindFault(o.prefix+"listen", err)
+}
+
+// lists are what the flags and the file say of peers.
+func (r *relay) lists() peerLists {
+	file := r.peers.Current()
+	return peerLists{slices.Concat(r.fixed.allow, file.allow), slices.Concat(r.fixed.deny, file.deny)}
+}
+
+// serve relays until ctx ends or a socket fails.
+func (r *relay) serve(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.Server.Serve(ctx) })
+	if r.peers != nil {
+		g.Go(func() error { r.peers.Watch(ctx, r.setPeers); return nil })
+	}
+	return g.Wait()
+}
+
+// What is logged of a changed file.
+const (
+	peersChanged = "the list of peers has changed"
+	peersKept    = "the changed list of peers cannot be used, the old one stays"
+)
+
+// setPeers takes the changed file into use, if nothing is wrong with it.
+func (r *relay) setPeers(err error) {
+	if err == nil {
+		lists := r.lists()
+		err = r.SetPeers(lists.allow, lists.deny)
+	}
+	if err != nil {
+		r.log.Error(peersKept, "file", r.opts.peers, "err", err)
+		return
+	}
+	r.log.Info(peersChanged, "file", r.opts.peers)
+}
+
+// announce says where clients are served.
+func (r *relay) announce(w io.Writer) {
+	for _, transport := range []turnserver.Transport{turnserver.UDP, turnserver.TCP, turnserver.TLS, turnserver.DTLS} {
+		var at []string
+		for _, addr := range r.Addrs(transport) {
+			at = append(at, addr.String())
+		}
+		if len(at) > 0 {
+			fmt.Fprintf(w, "  %-7s %s\n", transport, strings.Join(at, " "))
 		}
 	}
-	return nil
 }

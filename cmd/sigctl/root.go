@@ -86,6 +86,7 @@ flag > environment > file > default.
 		newUser(global, std),
 		newToken(global, std),
 		newSession(global, std),
+		newDrain(global, std),
 		newCert(global, std),
 		newBench(global, std),
 		newConfig(std),

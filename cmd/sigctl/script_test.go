@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -23,6 +25,7 @@ import (
 //	crash NAME                          kill -9, and wait
 //	finish NAME CODE                    close its input and wait
 //
+//	get STATUS URL                      ask an HTTP server, which must answer STATUS; its answer is in the file body
 //	redis KEY VALUE                     start a Redis with a key set by hand; its URL becomes $REDIS
 //
 // interrupt and finish leave what it wrote in the files NAME.out and NAME.err.
@@ -209,6 +212,22 @@ func (p *process) finish(ts *testscript.TestScript, name, code string) {
 		ts.Check(os.WriteFile(ts.MkAbs(file), t.text.Bytes(), 0o600))
 	}
 	checkCode(ts, code, p.waitErr)
+}
+
+func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: get STATUS URL")
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(args[1])
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("body"), body, 0o600))
+	if strconv.Itoa(resp.StatusCode) != args[0] {
+		ts.Fatalf("%s: %s, want %s\n%s", args[1], resp.Status, args[0], body)
+	}
 }
 
 func cmdRedis(ts *testscript.TestScript, neg bool, args []string) {

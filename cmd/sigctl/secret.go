@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"time"
 
+	"github.com/sigctl/sigctl/pkg/follow"
 	"github.com/sigctl/sigctl/pkg/turncred"
 )
 
@@ -70,41 +69,39 @@ func turnSecrets(flag, src, path string) (*turncred.Secrets, error) {
 	return turncred.NewSecrets(list...)
 }
 
-// watchInterval is how soon a changed secret takes effect.
-const watchInterval = 5 * time.Second
+// secretFile is the file of a SRC.
+var secretFile = &follow.Kind[[]turncred.Secret]{Name: "secret", MaxBytes: maxSecretFile, Parse: turncred.ParseSecrets}
 
 // watchSecrets makes secrets follow the file that src names, until ctx ends: a
 // source that is no file does not change. What cannot be used is logged once, and
 // the secrets stay as they are.
 func watchSecrets(ctx context.Context, flag, src string, secrets *turncred.Secrets, log *slog.Logger) error {
-	if !strings.HasPrefix(src, "file:") {
+	path, isFile := strings.CutPrefix(src, "file:")
+	if !isFile {
 		<-ctx.Done()
 		return nil
 	}
-	last, _ := readSource(flag, src)
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		text, err := readSource(flag, src)
-		if err != nil || bytes.Equal(text, last) {
-			continue // a file that is being replaced comes back
-		}
-		last = text
-		list, err := turncred.ParseSecrets(text)
+	file, err := follow.Open(path, secretFile)
+	if err != nil {
+		log.Warn("a changed secret will not be noticed", "flag", "--"+flag, "err", err) // it is a pipe, say
+		<-ctx.Done()
+		return nil
+	}
+	changed := func(err error) {
 		if err == nil {
-			err = secrets.Replace(list...)
+			err = secrets.Replace(file.Current()...)
 		}
 		if err != nil {
 			log.Warn("the changed secret cannot be used", "flag", "--"+flag, "err", err)
-			continue
+			return
 		}
-		log.Info("the secret has changed", "flag", "--"+flag, "secrets", len(list))
+		log.Info("the secret has changed", "flag", "--"+flag, "secrets", len(file.Current()))
 	}
+	if err := secrets.Replace(file.Current()...); err != nil { // it may have changed since the start
+		changed(err)
+	}
+	file.Watch(ctx, changed)
+	return nil
 }
 
 // makeSecret writes a new secret to path, unless there is one. The file appears

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sigctl/sigctl/pkg/follow"
 	"github.com/sigctl/sigctl/pkg/turncred"
 )
 
@@ -38,7 +39,7 @@ func TestWatchSecrets(t *testing.T) {
 			done <- watchSecrets(ctx, "secret", "file:"+path, secrets, slog.New(slog.NewTextHandler(&log, nil)))
 		}()
 		look := func() (keyID string) {
-			time.Sleep(watchInterval) // of the bubble's clock
+			time.Sleep(follow.Interval) // of the bubble's clock
 			synctest.Wait()
 			return strings.Split(secrets.Issue("alice", time.Hour, time.Now()).Username, ":")[1]
 		}

@@ -29,13 +29,11 @@ type serveOptions struct {
 	proxy        proxyOptions
 	audit        auditOptions
 
-	turn           string
-	turnListen     string
-	turnExternalIP string
-	turnMinPort    uint16
-	turnMaxPort    uint16
-	turnSecret     string
-	iceServers     []string
+	turn       string
+	relay      relayOptions
+	sharePort  bool
+	iceServers []string
+	operations operationsOptions
 
 	demo bool
 }
@@ -85,13 +83,10 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	o.proxy.flags(f)
 	o.audit.flags(f)
 	f.StringVar(&o.turn, "turn", "on", "the relay: on or off")
-	f.StringVar(&o.turnListen, "turn-listen", ":3478", "`address` of the relay, UDP")
-	f.StringVar(&o.turnExternalIP, "turn-external-ip", "", "the relay's `address` behind NAT, [PUBLIC/]LOCAL")
-	f.Uint16Var(&o.turnMinPort, "turn-min-port", 49152, "lowest `port` of relayed addresses")
-	f.Uint16Var(&o.turnMaxPort, "turn-max-port", 65535, "highest `port` of relayed addresses")
-	f.StringVar(&o.turnSecret, "turn-secret", "", "`SRC` of the secret shared with relays: file:PATH or env:NAME (default: one kept in --data)")
+	o.relay.flags(f, "turn-")
+	f.BoolVar(&o.sharePort, "share-port", false, "TURN over TLS on the port of --listen, too: 443 is often the only one that a network lets out")
 	f.StringSliceVar(&o.iceServers, "ice-server", nil, "`URL` of another STUN or TURN server that knows the secret (repeatable)")
-	markSecret(f, "turn-secret", secretSource)
+	o.operations.flags(f)
 }
 
 // check returns all faults of the values, without opening anything.
@@ -105,26 +100,27 @@ func (o *serveOptions) check() error {
 	add(!isListenAddress(o.listen), "listen", fmt.Sprintf("%q is not an address", o.listen), "for example :9090 or 127.0.0.1:9090")
 	add(o.tls != "auto" && o.tls != "off", "tls", fmt.Sprintf("%q is neither auto nor off", o.tls))
 	add(o.tls == "off" && o.cert != "", "cert", "does not go with --tls off", "leave one of them out")
-	add((o.cert == "") != (o.key == ""), "cert", "certificate and key come together", "give --cert FILE and --key FILE; both may be one file")
 	add(!isHost(o.publicHost), "public-host", fmt.Sprintf("%q is not a host name or address", o.publicHost), "it has no scheme and no port: example.com")
 	for _, origin := range o.allowOrigins {
 		add(!isOrigin(origin), "allow-origin", fmt.Sprintf("%q is not an origin", origin), "for example https://example.com or http://localhost:*")
 	}
 	add(o.turn != "on" && o.turn != "off", "turn", fmt.Sprintf("%q is neither on nor off", o.turn))
-	add(!isListenAddress(o.turnListen), "turn-listen", fmt.Sprintf("%q is not an address", o.turnListen), "for example :3478 or 192.0.2.1:3478")
-	add(o.turnMinPort == 0 || o.turnMinPort > o.turnMaxPort, "turn-min-port",
-		fmt.Sprintf("%d to %d is no range of ports", o.turnMinPort, o.turnMaxPort))
+	add(o.sharePort && o.turn == "off", "share-port", "does not go with --turn off", "leave one of them out")
+	add(o.sharePort && o.tls == "off", "share-port", "does not go with --tls off",
+		"TURN is told from HTTPS inside TLS: a proxy in front has to pass TLS through, see --proxy-protocol")
+	add(o.sharePort && o.clients.auth == "required", "share-port", "does not go with --client-auth required",
+		"no TURN client shows a certificate: leave one of them out, or let --client-auth be optional")
 	for _, u := range o.iceServers {
 		if err := checkICEURL(u); err != nil {
 			add(true, "ice-server", err.Error(), "for example stun:stun.example.com:3478 or turn:turn.example.com:3478")
 		}
 	}
-	if o.turnSecret != "" {
-		_, err := turnSecrets("turn-secret", o.turnSecret, "")
-		faults = append(faults, err)
-	}
 	add(o.demo && o.store.redis != "", "demo", "has users of its own, and does not go with --redis", "leave one of them out")
-	return errors.Join(append(faults, checkPublicURL(o.publicURL), checkExternalIP("turn-external-ip", o.turnExternalIP),
+	needsTLS := ""
+	if o.tls == "off" {
+		needsTLS = "leave out --tls off, or this flag"
+	}
+	return errors.Join(append(faults, checkCert(o.cert, o.key), checkPublicURL(o.publicURL), o.relay.check(needsTLS, o.proxy.trusted), o.operations.check(),
 		o.store.check(), o.access.check(), o.clients.check(o.tls), o.proxy.check())...)
 }
 
@@ -185,6 +181,7 @@ func (o *serveOptions) warn(log *slog.Logger) {
 		log.Warn("--demo: the relay forwards to loopback addresses of this machine")
 		log.Warn("--demo: pages of localhost, on any port, may connect")
 	}
+	o.relay.warn(log)
 	if o.tls == "off" {
 		log.Warn("--tls off: passwords and messages of signaling can be read on the way")
 	}

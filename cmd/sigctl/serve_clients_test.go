@@ -40,7 +40,7 @@ func TestRefusedCertificatesAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	ts := startServer(t, opts)
-	pool, err := certs.Pool(ts.caRoot)
+	pool, err := certs.Pool(ts.caRoot())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,6 @@
 package main
 
 import (
-	"errors"
-	"net/netip"
-	"strings"
-
 	"github.com/spf13/pflag"
 
 	"github.com/sigctl/sigctl/pkg/listen"
@@ -43,16 +39,8 @@ func (o *proxyOptions) proxies() (*listen.Proxies, error) {
 	if len(o.trusted) == 0 {
 		return nil, nil
 	}
-	var faults []error
-	var prefixes []netip.Prefix
-	for _, s := range o.trusted {
-		p, err := parseProxy(s)
-		if err != nil {
-			faults = append(faults, badFlag("trusted-proxy", err.Error(), "for example 127.0.0.1/32 or 2001:db8::/48"))
-		}
-		prefixes = append(prefixes, p)
-	}
-	if err := errors.Join(faults...); err != nil {
+	prefixes, err := parsePrefixes("trusted-proxy", o.trusted)
+	if err != nil {
 		return nil, err
 	}
 	p, err := listen.NewProxies(&listen.ProxyOptions{Trusted: prefixes, Header: o.header, PROXY: o.proxy})
@@ -60,16 +48,4 @@ func (o *proxyOptions) proxies() (*listen.Proxies, error) {
 		return nil, usage(err)
 	}
 	return p, nil
-}
-
-// parseProxy takes a single address, too.
-func parseProxy(s string) (netip.Prefix, error) {
-	if !strings.Contains(s, "/") {
-		addr, err := netip.ParseAddr(s)
-		if err != nil {
-			return netip.Prefix{}, err
-		}
-		return addr.Prefix(addr.BitLen())
-	}
-	return netip.ParsePrefix(s)
 }

@@ -101,7 +101,7 @@ func TestICEIssuer(t *testing.T) {
 		t.Fatal(err)
 	}
 	urls := []string{"stun:a:3478", "turn:a:3478?transport=udp", "stun:b", "turns:c:5349"}
-	list, expires := newICEIssuer(urls, secrets).servers("alice")
+	list, expires := newICEIssuer(nil, urls, secrets).servers("alice")
 	username := list[1].Username
 	want := []protocol.ICEServer{
 		{URLs: []string{"stun:a:3478", "stun:b"}},
@@ -114,7 +114,7 @@ func TestICEIssuer(t *testing.T) {
 	if err != nil || name.User != "alice" || passwords[0] != list[1].Credential || !name.Expires.Equal(expires) {
 		t.Errorf("the relay reads %+v, %v of the credential that expires at %v", name, err, expires)
 	}
-	if list, expires := newICEIssuer(nil, secrets).servers("alice"); len(list) != 0 || !expires.IsZero() {
+	if list, expires := newICEIssuer(nil, nil, secrets).servers("alice"); len(list) != 0 || !expires.IsZero() {
 		t.Errorf("without servers: %v, %v", list, expires)
 	}
 }
@@ -143,17 +143,21 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-func TestRelayHost(t *testing.T) {
+func TestRelayPublicHost(t *testing.T) {
 	for _, c := range []struct{ listen, external, want string }{
 		{"192.0.2.7:3478", "", "192.0.2.7"},
 		{":3478", "203.0.113.1/10.0.0.1", "203.0.113.1"},
 		{":3478", "203.0.113.1", "203.0.113.1"},
 	} {
-		if got := relayHost(c.listen, c.external); got != c.want {
-			t.Errorf("relayHost(%q, %q) = %q, want %q", c.listen, c.external, got, c.want)
+		o := &relayOptions{listen: []string{c.listen}}
+		if c.external != "" {
+			o.externalIPs = []string{c.external}
+		}
+		if got := o.publicHost(); got != c.want {
+			t.Errorf("listen %q, external %q: got %q, want %q", c.listen, c.external, got, c.want)
 		}
 	}
-	if _, err := netip.ParseAddr(relayHost(":3478", "")); err != nil {
+	if _, err := netip.ParseAddr((&relayOptions{listen: []string{":3478"}}).publicHost()); err != nil {
 		t.Errorf("without flags: %v", err)
 	}
 }
@@ -206,7 +210,7 @@ func TestOneLinePassword(t *testing.T) {
 // Credentials of the second of a kick are told apart: those from before it end no
 // later than what the relay is told to refuse, those from after it do.
 func TestVoidCredentials(t *testing.T) {
-	i := newICEIssuer(nil, nil)
+	i := newICEIssuer(nil, nil, nil)
 	now := time.Unix(1_800_000_000, 250e6)
 	ends := func() time.Time { return i.date("user1", now).Add(iceTTL).Truncate(time.Second) } // as they are issued
 	for range 3 {

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sigctl/sigctl/turnserver"
+)
+
+func (a *app) openRelay(context.Context) (err error) {
+	if a.opts.turn == "off" {
+		return nil
+	}
+	cfg := &turnserver.Config{
+		TLS:       a.tls.config(),
+		Realm:     "sigctl",
+		Secrets:   a.secrets,
+		Reserved:  addrPorts(a.listener, a.operations),
+		Allocated: a.recordAllocation,
+		Logger:    a.log,
+	}
+	if a.opts.demo {
+		cfg.Allow = loopback()
+	}
+	trusted, err := parsePrefixes("trusted-proxy", a.opts.proxy.trusted)
+	if err != nil {
+		return err
+	}
+	if a.relay, err = listenRelay(&a.opts.relay, cfg, trusted); err != nil {
+		return err
+	}
+	for name, until := range a.kicked {
+		a.relay.Kick(name, until)
+	}
+	a.onClose(a.relay.Close)
+	return nil
+}
+
+// relayURLs are those of our own relay: UDP first, and last what gets through where
+// little else does.
+func (a *app) relayURLs() []string {
+	if a.relay == nil {
+		return nil
+	}
+	urls := a.relay.URLs(a.public)
+	if a.opts.sharePort {
+		urls = append(urls, "turns:"+a.sharedPort()+"?transport=tcp")
+	}
+	return lastHTTPS(urls)
+}
+
+// lastHTTPS puts those on the port of HTTPS behind all others.
+func lastHTTPS(urls []string) []string {
+	const https = ":443?transport=tcp"
+	slices.SortStableFunc(urls, func(u, v string) int {
+		return cmp.Compare(strings.Count(u, https), strings.Count(v, https))
+	})
+	return slices.Compact(urls)
+}
+
+// ready tries whether the relay relays.
+func (a *app) ready(ctx context.Context) error {
+	if a.relay == nil {
+		return nil
+	}
+	return a.relay.Check(ctx)
+}
+
+// drain makes the relay open nothing new, and tells who signs in of others, if there
+// are any.
+func (a *app) drain(ctx context.Context, m drainRequest) (drainAnswer, error) {
+	if a.relay == nil {
+		return drainAnswer{}, errNoRelay
+	}
+	if a.ice.drain() {
+		a.adminAction("drain the relay", "")
+	}
+	return a.relay.drain(ctx, m)
+}
+
+// addrPorts returns where listeners of TCP listen; nil is none.
+func addrPorts(listeners ...net.Listener) (list []netip.AddrPort) {
+	for _, l := range listeners {
+		if l != nil {
+			list = append(list, l.Addr().(*net.TCPAddr).AddrPort())
+		}
+	}
+	return list
+}

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sigctl/sigctl/pkg/follow"
+	"github.com/sigctl/sigctl/pkg/listen"
+	"github.com/sigctl/sigctl/turnserver"
+)
+
+// relayOptions are those of a relay, that of serve and that of turn.
+type relayOptions struct {
+	prefix string // of the flags' names
+
+	listen, tlsListen, dtlsListen []string
+	proxyProtocol                 bool
+	externalIPs                   []string
+	minPort, maxPort              uint16
+	secret                        string
+	allow, deny                   []string
+	peers                         string
+	maxAllocations, userQuota     int
+	userBandwidth, bandwidth      string
+	maxLifetime, nonceLifetime    time.Duration
+}
+
+// tlsPort is the default port of TURN over TLS and DTLS (RFC 8656 section 3.1).
+const tlsPort = "5349"
+
+// What --tls-listen and --dtls-listen say beside addresses.
+const (
+	listenAuto = "auto"
+	listenOff  = "off"
+)
+
+func (o *relayOptions) flags(f *pflag.FlagSet, prefix string) {
+	o.prefix = prefix
+	f.StringSliceVar(&o.listen, prefix+"listen", []string{":3478"}, "`address` of the relay, UDP and TCP (repeatable)")
+	f.StringSliceVar(&o.tlsListen, prefix+"tls-listen", []string{listenAuto}, "`address` of the relay, TLS (repeatable); auto: port 5349 wherever --"+prefix+"listen is, or any port where that is 0, if there is a certificate; or off")
+	f.StringSliceVar(&o.dtlsListen, prefix+"dtls-listen", []string{listenAuto}, "`address` of the relay, DTLS (repeatable); auto and off as for TLS")
+	f.BoolVar(&o.proxyProtocol, prefix+"proxy-protocol", false, "the relay's TCP and TLS connections from --trusted-proxy begin with a PROXY header, v1 or v2")
+	f.StringSliceVar(&o.externalIPs, prefix+"external-ip", nil, "the relay's `address` behind NAT, [PUBLIC/]LOCAL, one for each of IPv4 and IPv6")
+	f.Uint16Var(&o.minPort, prefix+"min-port", turnserver.DefaultMinPort, "lowest `port` of relayed addresses")
+	f.Uint16Var(&o.maxPort, prefix+"max-port", turnserver.DefaultMaxPort, "highest `port` of relayed addresses")
+	f.StringVar(&o.secret, prefix+"secret", "", "`SRC` of the secret that relay credentials are made with, shared by signaling and relays: file:PATH or env:NAME (default: one kept in --data)")
+	f.StringSliceVar(&o.allow, prefix+"allow-peer", nil, "`CIDR` that may be reached beside public addresses, e.g. 10.0.0.0/8 (repeatable)")
+	f.StringSliceVar(&o.deny, prefix+"deny-peer", nil, "`CIDR` that may not be reached; wins over what is allowed (repeatable)")
+	f.StringVar(&o.peers, prefix+"peers", "", "YAML `file` with more of both, allow: [CIDR] and deny: [CIDR], followed while the relay runs")
+	f.IntVar(&o.maxAllocations, prefix+"max-allocations", turnserver.DefaultMaxAllocations, "most allocations at once, a `number`")
+	f.IntVar(&o.userQuota, prefix+"user-quota", turnserver.DefaultUserQuota, "most allocations of one user at once, a `number`")
+	f.StringVar(&o.userBandwidth, prefix+"user-bandwidth", "32MiB", "most `bytes` per second relayed for one user, both ways together, e.g. 4MB, or off")
+	f.StringVar(&o.bandwidth, prefix+"bandwidth", "off", "most `bytes` per second relayed in all, e.g. 100MB, or off")
+	f.DurationVar(&o.maxLifetime, prefix+"max-lifetime", turnserver.DefaultMaxLifetime, "how long an allocation can live, however often it is refreshed")
+	f.DurationVar(&o.nonceLifetime, prefix+"nonce-lifetime", turnserver.DefaultNonceLifetime, "how long a client can use a nonce")
+	markSecret(f, prefix+"secret", secretSource)
+}
+
+// check returns all faults of the values, without opening a socket. Where there is no
+// certificate, needsTLS is the hint for who wants TLS all the same.
+func (o *relayOptions) check(needsTLS string, trustedProxies []string) error {
+	var faults []error
+	add := func(wrong bool, flag, problem string, hints ...string) {
+		if wrong {
+			faults = append(faults, badFlag(o.prefix+flag, problem, hints...))
+		}
+	}
+	listens := func(flag string, list []string) {
+		for _, address := range list {
+			add(!isListenAddress(address), flag, fmt.Sprintf("%q is not an address", address), "for example :3478 or 192.0.2.1:3478")
+		}
+	}
+	listens("listen", o.listen)
+	listens("tls-listen", addresses(o.tlsListen))
+	listens("dtls-listen", addresses(o.dtlsListen))
+	add(len(o.listen) == 0, "listen", "needs an address", "for example :3478 or 192.0.2.1:3478")
+	add(needsTLS != "" && len(addresses(o.tlsListen)) > 0, "tls-listen", "needs a certificate", needsTLS)
+	add(needsTLS != "" && len(addresses(o.dtlsListen)) > 0, "dtls-listen", "needs a certificate", needsTLS)
+	add(o.proxyProtocol && len(trustedProxies) == 0, "proxy-protocol", "needs --trusted-proxy",
+		"for example --trusted-proxy 127.0.0.1/32: from everyone else a PROXY header does not count")
+	add(o.minPort == 0 || o.minPort > o.maxPort, "min-port", fmt.Sprintf("%d to %d is no range of ports", o.minPort, o.maxPort))
+	add(o.maxAllocations < 1, "max-allocations", "must be at least 1")
+	add(o.userQuota < 1, "user-quota", "must be at least 1")
+	add(o.maxLifetime <= 0, "max-lifetime", fmt.Sprintf("%v is no time", o.maxLifetime), "for example 24h")
+	add(o.nonceLifetime <= 0, "nonce-lifetime", fmt.Sprintf("%v is no time", o.nonceLifetime), "for example 30m")
+	bandwidth := func(flag, text string) {
+		_, err := parseBandwidth(text)
+		add(err != nil, flag, fmt.Sprint(err), "for example 500kB, 10MB, 32MiB or off")
+	}
+	bandwidth("user-bandwidth", o.userBandwidth)
+	bandwidth("bandwidth", o.bandwidth)
+	return errors.Join(append(faults, o.checkSecret(), o.checkPeers(), o.checkExternalIPs())...)
+}
+
+func (o *relayOptions) checkSecret() error {
+	if o.secret == "" {
+		return nil
+	}
+	_, err := turnSecrets(o.prefix+"secret", o.secret, "")
+	return err
+}
+
+func (o *relayOptions) checkPeers() error {
+	_, allowErr := parsePrefixes(o.prefix+"allow-peer", o.allow)
+	_, denyErr := parsePrefixes(o.prefix+"deny-peer", o.deny)
+	_, fileErr := o.openPeers()
+	return errors.Join(allowErr, denyErr, fileErr)
+}
+
+// openPeers returns nil if there is no file.
+func (o *relayOptions) openPeers() (*follow.File[peerLists], error) {
+	if o.peers == "" {
+		return nil, nil
+	}
+	file, err := follow.Open(o.peers, peersFile)
+	if err != nil {
+		return nil, usage(err, "--"+o.prefix+"peers names the file; it has lists, as in allow: [10.1.0.0/16] on a line, and deny: [10.1.9.0/24] on another")
+	}
+	return file, nil
+}
+
+// checkExternalIPs says what is wrong with each [PUBLIC/]LOCAL.
+func (o *relayOptions) checkExternalIPs() error {
+	var faults []error
+	bad := func(problem string) {
+		faults = append(faults, badFlag(o.prefix+"external-ip", problem,
+			"two addresses of one family, for example 203.0.113.7/10.0.0.5, and no other of that family"))
+	}
+	seen := map[bool]bool{}
+	for _, value := range o.externalIPs {
+		public, local, both := strings.Cut(value, "/")
+		if !both {
+			local = public
+		}
+		p, perr := netip.ParseAddr(public)
+		l, lerr := netip.ParseAddr(local)
+		switch {
+		case perr != nil || lerr != nil || p.IsUnspecified() || l.IsUnspecified() || p.Is4() != l.Is4():
+			bad(fmt.Sprintf("%q is not [PUBLIC/]LOCAL", value))
+		case seen[l.Is4()]:
+			bad(fmt.Sprintf("%q is the second of its family", value))
+		default:
+			seen[l.Is4()] = true
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// configure sets what the flags say. Those of the certificate, the credentials and
+// what the program itself knows is in cfg already.
+func (o *relayOptions) configure(cfg *turnserver.Config, trustedProxies []netip.Prefix) error {
+	cfg.Listen = o.listen
+	cfg.TLSListen, cfg.DTLSListen = o.secureListen(o.tlsListen, cfg.TLS != nil), o.secureListen(o.dtlsListen, cfg.TLS != nil)
+	cfg.ExternalIPs = o.externalIPs
+	cfg.MinPort, cfg.MaxPort = o.minPort, o.maxPort
+	cfg.MaxAllocations, cfg.UserQuota = o.maxAllocations, o.userQuota
+	cfg.MaxLifetime, cfg.NonceLifetime = o.maxLifetime, o.nonceLifetime
+	allow, allowErr := parsePrefixes(o.prefix+"allow-peer", o.allow)
+	deny, denyErr := parsePrefixes(o.prefix+"deny-peer", o.deny)
+	cfg.Allow, cfg.Deny = append(cfg.Allow, allow...), append(cfg.Deny, deny...)
+	var userErr, allErr, proxyErr error
+	cfg.UserBandwidth, userErr = parseBandwidth(o.userBandwidth)
+	cfg.Bandwidth, allErr = parseBandwidth(o.bandwidth)
+	if o.proxyProtocol {
+		cfg.Proxies, proxyErr = listen.NewProxies(&listen.ProxyOptions{Trusted: trustedProxies, PROXY: true})
+	}
+	return errors.Join(allowErr, denyErr, userErr, allErr, proxyErr)
+}
+
+// secureListen returns where --tls-listen or --dtls-listen wants listeners.
+func (o *relayOptions) secureListen(values []string, certificate bool) []string {
+	if !slices.Equal(values, []string{listenAuto}) {
+		return addresses(values)
+	}
+	if !certificate {
+		return nil
+	}
+	var list []string
+	for _, at := range o.listen {
+		host, port, _ := net.SplitHostPort(at) // checked
+		if n, _ := net.LookupPort("tcp", port); n != 0 {
+			port = tlsPort
+		}
+		if at := net.JoinHostPort(host, port); !slices.Contains(list, at) {
+			list = append(list, at)
+		}
+	}
+	return list
+}
+
+// addresses returns those of --tls-listen or --dtls-listen that are neither auto nor off.
+func addresses(values []string) []string {
+	if len(values) == 1 && (values[0] == listenAuto || values[0] == listenOff) {
+		return nil
+	}
+	return values
+}
+
+// publicHost returns the host for the relay's URLs if nobody has named one.
+func (o *relayOptions) publicHost() string {
+	for _, external := range o.externalIPs {
+		public, _, _ := strings.Cut(external, "/")
+		return public
+	}
+	at, err := netip.ParseAddrPort(o.listen[0])
+	if err != nil || at.Addr().IsUnspecified() {
+		return hostAddress().String()
+	}
+	return at.Addr().String()
+}
+
+func (o *relayOptions) warn(log *slog.Logger) {
+	if len(o.allow) > 0 {
+		log.Warn("--"+o.prefix+"allow-peer: whoever has a credential can send UDP to every service in these ranges", "ranges", o.allow)
+	}
+}
+
+// parseBandwidth reads a number of bytes, with or without a unit. Off is -1.
+func parseBandwidth(text string) (int64, error) {
+	if text == "off" {
+		return -1, nil
+	}
+	digits := strings.TrimRight(text, "kKMGTiB")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	unit := bytesOf(text[len(digits):])
+	if err != nil || n < 1 || unit == 0 || n > 1<<50/unit {
+		return 0, fmt.Errorf("%q is no number of bytes", text)
+	}
+	return n * unit, nil
+}
+
+// bytesOf returns how many a unit has, 0 if there is no such unit.
+func bytesOf(unit string) int64 {
+	switch unit {
+	case "", "B":
+		return 1
+	case "kB":
+		return 1e3
+	case "KiB":
+		return 1 << 10
+	case "MB":
+		return 1e6
+	case "MiB":
+		return 1 << 20
+	case "GB":
+		return 1e9
+	case "GiB":
+		return 1 << 30
+	}
+	return 0
+}
+
+// parsePrefixes reads CIDRs; an address alone is one, too.
+func parsePrefixes(flag string, texts []string) (list []netip.Prefix, err error) {
+	for _, text := range texts {
+		prefix, parseErr := parsePrefix(text)
+		if parseErr != nil {
+			err = errors.Join(err, badFlag(flag, parseErr.Error(), "for example 10.0.0.0/8"))
+			continue
+		}
+		list = append(list, prefix)
+	}
+	return list, err
+}
+
+func parsePrefix(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil || prefix.Addr().Is4In6() {
+		return prefix, fmt.Errorf("%q is not a CIDR", text)
+	}
+	return prefix.Masked(), nil
+}
