@@ -4,108 +4,159 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/sigctl/sigctl/pkg/udp"
 )
 
 var (
 	errUserQuota = errors.New("the user has no allocation left")
 	errFull      = errors.New("the server has no allocation left")
 	errKicked    = errors.New("the user was kicked")
+	errDraining  = errors.New("the server takes no allocation any more")
 )
 
-// allocations are the relays that live, by the ways in which they are looked up. Its bounds are the quotas.
+// allocations are those that live, by the ways in which they are looked up. Its bounds are the quotas.
 type allocations struct {
 	max, perUser int
+	newUsage     func() *usage
+
+	version atomic.Uint64 // of byRelay: what was found there holds until this is another one
 
 	mu       sync.RWMutex
-	byRelay  map[netip.AddrPort]*relay // local form
-	byClient map[fiveTuple]*relay
-	byUser   map[string]int
+	byRelay  map[netip.AddrPort]*allocation // local form
+	byClient map[fiveTuple]*allocation
+	byUser   map[string]*account
+	places   int                  // that are taken
 	kicked   map[string]time.Time // user → credentials that end until then open nothing
+	drained  bool                 // nothing is opened any more
+	empty    chan struct{}        // closed when drained and the last has ended
 }
 
-// fiveTuple names a client's transport to us (the protocol is UDP).
-type fiveTuple struct{ client, server netip.AddrPort }
+// account is what one user has.
+type account struct {
+	places int
+	use    *usage
+}
 
-func newAllocations(limit, perUser int) *allocations {
+func newAllocations(limit, perUser int, newUsage func() *usage) *allocations {
 	return &allocations{
-		max: limit, perUser: perUser,
-		byRelay:  make(map[netip.AddrPort]*relay),
-		byClient: make(map[fiveTuple]*relay),
-		byUser:   make(map[string]int),
+		max: limit, perUser: perUser, newUsage: newUsage,
+		byRelay:  make(map[netip.AddrPort]*allocation),
+		byClient: make(map[fiveTuple]*allocation),
+		byUser:   make(map[string]*account),
 		kicked:   make(map[string]time.Time),
+		empty:    make(chan struct{}),
 	}
 }
 
-// hasRoom returns nil if user may have one more allocation.
-func (a *allocations) hasRoom(user string) error {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return a.hasRoomLocked(user)
-}
-
-func (a *allocations) hasRoomLocked(user string) error {
-	if a.byUser[user] >= a.perUser {
-		return errUserQuota
-	}
-	if len(a.byRelay) >= a.max {
-		return errFull
-	}
-	return nil
-}
-
-// add takes in r if there is still room for it.
-func (a *allocations) add(r *relay) error {
+// take takes n places for allocations of owner, or returns why there are none; release gives them back.
+func (a *allocations) take(owner identity, n int) (*usage, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.hasRoomLocked(r.owner.user); err != nil {
-		return err
+	mine := a.byUser[owner.user]
+	switch {
+	case a.drained:
+		return nil, errDraining
+	case a.isKickedLocked(owner):
+		return nil, errKicked
+	case n > a.perUser || mine != nil && mine.places+n > a.perUser:
+		return nil, errUserQuota
+	case a.places+n > a.max:
+		return nil, errFull
 	}
-	if a.isKickedLocked(r.owner) { // since it was let in
+	if mine == nil {
+		mine = &account{use: a.newUsage()}
+		a.byUser[owner.user] = mine
+	}
+	mine.places += n
+	a.places += n
+	return mine.use, nil
+}
+
+func (a *allocations) release(user string, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.releaseLocked(user, n)
+}
+
+func (a *allocations) releaseLocked(user string, n int) {
+	if mine := a.byUser[user]; mine.places == n {
+		delete(a.byUser, user)
+	} else {
+		mine.places -= n
+	}
+	a.places -= n
+	a.noteEmptyLocked()
+}
+
+// add takes in x, which has a place.
+func (a *allocations) add(x *allocation) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.drained:
+		return errDraining
+	case a.isKickedLocked(x.owner): // since it took its place
 		return errKicked
 	}
-	a.byRelay[r.local] = r
-	a.byClient[r.tuple] = r
-	a.byUser[r.owner.user]++
+	a.byRelay[x.local] = x
+	a.version.Add(1)
+	a.byClient[x.client.fiveTuple] = x
 	return nil
 }
 
-// remove forgets r, which was added.
-func (a *allocations) remove(r *relay) {
+// remove forgets x, which was added, and gives its place back.
+func (a *allocations) remove(x *allocation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.byRelay, r.local)
-	if a.byClient[r.tuple] == r { // the five-tuple may have a new one already
-		delete(a.byClient, r.tuple)
+	delete(a.byRelay, x.local)
+	a.version.Add(1)
+	if a.byClient[x.client.fiveTuple] == x {
+		delete(a.byClient, x.client.fiveTuple)
 	}
-	if a.byUser[r.owner.user]--; a.byUser[r.owner.user] == 0 {
-		delete(a.byUser, r.owner.user)
-	}
+	a.releaseLocked(x.owner.user, 1)
 }
 
-// at returns the relay at an address in local form, or nil.
-func (a *allocations) at(local netip.AddrPort) *relay {
+// at returns the allocation at a relayed address in local form, or nil.
+func (a *allocations) at(local netip.AddrPort) *allocation {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return a.byRelay[local]
 }
 
-// of returns a client's relay, or nil.
-func (a *allocations) of(tuple fiveTuple) *relay {
+// of returns a client's allocation, or nil.
+func (a *allocations) of(tuple fiveTuple) *allocation {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return a.byClient[tuple]
 }
 
-func (a *allocations) count() int {
+// ofEach appends to found the allocations of those who sent packets to an address over UDP, nil for none.
+func (a *allocations) ofEach(found []*allocation, packets []udp.Packet, server netip.AddrPort) []*allocation {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	return len(a.byRelay)
+	for i, p := range packets {
+		if i > 0 && p.From == packets[i-1].From {
+			found = append(found, found[len(found)-1])
+		} else {
+			found = append(found, a.byClient[fiveTuple{p.From, server, UDP}])
+		}
+	}
+	return found
+}
+
+// count returns how many allocations and users of them there are.
+func (a *allocations) count() (open, users int) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return len(a.byRelay), len(a.byUser)
 }
 
 // kick makes the credentials of user that end until then open nothing any more, and
 // returns what they have open.
-func (a *allocations) kick(user string, until, now time.Time) (open []*relay) {
+func (a *allocations) kick(user string, until, now time.Time) (open []*allocation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for name, end := range a.kicked {
@@ -116,9 +167,9 @@ func (a *allocations) kick(user string, until, now time.Time) (open []*relay) {
 	if until.After(a.kicked[user]) {
 		a.kicked[user] = until
 	}
-	for _, r := range a.byRelay {
-		if r.owner.user == user {
-			open = append(open, r)
+	for _, x := range a.byRelay {
+		if x.owner.user == user {
+			open = append(open, x)
 		}
 	}
 	return open
@@ -133,4 +184,26 @@ func (a *allocations) isKicked(owner identity) bool {
 func (a *allocations) isKickedLocked(owner identity) bool {
 	until, ok := a.kicked[owner.user]
 	return ok && !owner.expires.IsZero() && !owner.expires.After(until)
+}
+
+// drain lets nothing be opened any more. The channel is closed when nothing is open.
+func (a *allocations) drain() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.drained {
+		a.drained = true
+		a.noteEmptyLocked()
+	}
+	return a.empty
+}
+
+func (a *allocations) noteEmptyLocked() {
+	if !a.drained || a.places > 0 {
+		return
+	}
+	select {
+	case <-a.empty:
+	default:
+		close(a.empty)
+	}
 }

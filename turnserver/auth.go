@@ -11,9 +11,10 @@ import (
 
 // identity is who signs a request.
 type identity struct {
-	user    string    // whom quotas count: the part after expiry and key id
-	expires time.Time // of the credential; zero: it does not
-	key     []byte    // of the long-term credential mechanism, RFC 8489 section 9.2.2
+	username string    // as it is in requests
+	user     string    // whom quotas count: the part after expiry and key id
+	expires  time.Time // of the credential; zero: it does not
+	key      []byte    // of the long-term credential mechanism, RFC 8489 section 9.2.2
 }
 
 // auth knows who may have allocations.
@@ -21,14 +22,20 @@ type auth struct {
 	realm   string
 	secrets *turncred.Secrets // nil: static users only
 	users   map[string]string
+	probe   probeUser // whom Server.Check signs in as; not counted or logged as a user
 	now     func() time.Time
 }
 
-// identify returns whose request this would be, with the key that it then is signed with: whether it is, is still
-// to be checked. Of several keys that could have signed it, it returns the one that did.
-func (a *auth) identify(username string, raw []byte) (identity, bool) {
+// identify returns who signed a request in the name of username, if anyone whom we know did. isSigned reports whether
+// it was signed with a key.
+func (a *auth) identify(username string, isSigned func(key []byte) bool) (identity, bool) {
+	if username == a.probe.name && username != "" {
+		id := identity{username: username, user: username, key: a.key(username, a.probe.password)}
+		return id, isSigned(id.key)
+	}
 	if password, ok := a.users[username]; ok {
-		return identity{user: username, key: a.key(username, password)}, true
+		id := identity{username: username, user: username, key: a.key(username, password)}
+		return id, isSigned(id.key)
 	}
 	if a.secrets == nil {
 		return identity{}, false
@@ -37,14 +44,12 @@ func (a *auth) identify(username string, raw []byte) (identity, bool) {
 	if err != nil {
 		return identity{}, false
 	}
-	id := identity{user: name.User, expires: name.Expires}
 	for _, password := range passwords {
-		id.key = a.key(username, password)
-		if len(passwords) > 1 && signedWith(raw, id.key) {
-			break
+		if key := a.key(username, password); isSigned(key) {
+			return identity{username: username, user: name.User, expires: name.Expires, key: key}, true
 		}
 	}
-	return id, true
+	return identity{}, false
 }
 
 func (a *auth) key(username, password string) []byte {
@@ -52,16 +57,33 @@ func (a *auth) key(username, password string) []byte {
 	return sum[:]
 }
 
-// signedWith reports whether the STUN message raw carries a MESSAGE-INTEGRITY made with key.
-func signedWith(raw, key []byte) bool {
-	m := new(stun.Message)
-	if _, err := m.Write(raw); err != nil {
-		return false
+// authenticate finds out who signed a request, or returns the code with which it is refused (RFC 8489 section 9.2.4).
+// What is about an allocation is signed with the key that opened it, even if the credential has expired since or its
+// secret is gone: a call may last longer than they do. The nonce comes first: who has none of ours is not where the packet
+// says, and costs us no more than that.
+func (g *guard) authenticate(r *request) stun.ErrorCode {
+	username, hasUsername := r.get(stun.AttrUsername)
+	realm, hasRealm := r.get(stun.AttrRealm)
+	nonce, hasNonce := r.get(stun.AttrNonce)
+	switch {
+	case !r.isSigned:
+		return stun.CodeUnauthorized
+	case !hasUsername || !hasRealm || !hasNonce:
+		return stun.CodeBadRequest
+	case !g.nonces.isGood(nonce, r.client.fiveTuple):
+		return stun.CodeStaleNonce
+	case string(realm) != g.server.Realm:
+		return stun.CodeUnauthorized
 	}
-	return stun.MessageIntegrity(key).Check(m) == nil
-}
-
-// isAllocate reports whether the STUN message raw is an Allocate request.
-func isAllocate(raw []byte) bool {
-	return len(raw) >= 2 && raw[0] == 0 && raw[1] == 0x03 // RFC 8656 section 17
+	if a := r.allocation; a != nil && string(username) == a.owner.username && r.isSignedWith(a.owner.key) {
+		r.signer, r.isOwner = a.owner, true
+		return 0
+	}
+	signer, ok := g.server.auth.identify(string(username), r.isSignedWith)
+	if !ok || g.server.allocations.isKicked(signer) {
+		g.server.Logger.Debug("credentials refused", "client", r.client.client)
+		return stun.CodeUnauthorized
+	}
+	r.signer = signer
+	return 0
 }

@@ -2,9 +2,7 @@ package turnserver
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -56,8 +54,8 @@ func TestCredentials(t *testing.T) {
 			t.Errorf("%s: allocated %v, want %v", tt.name, got, tt.ok)
 		}
 	}
-	if got := ts.Stats(); got.AllocationsCreated != 4 || got.AuthFailures != 9 {
-		t.Errorf("stats: got %+v, want 4 allocations and 9 failures", got)
+	if got := ts.Stats(); got.AllocationsCreated != 4 || ts.total().Errors[401] != 13+9 {
+		t.Errorf("stats: got %+v, want 4 allocations, 13 challenges and 9 failures", got)
 	}
 }
 
@@ -94,7 +92,7 @@ func TestQuotas(t *testing.T) {
 	ts.clock.advance(time.Second) // the same user under another name
 	ts.allocated("alice")
 	third := ts.client("alice")
-	want := func(c *client, code int) {
+	want := func(c *testClient, code int) {
 		t.Helper()
 		if got := errorCode(c.request(stun.MethodAllocate, requestedUDP)); got != code {
 			t.Errorf("Allocate of %s: got %d, want %d", c.name, got, code)
@@ -103,11 +101,11 @@ func TestQuotas(t *testing.T) {
 	want(third, 486)
 	bob, carol := ts.client("bob"), ts.client("carol")
 	want(bob, 0)
-	want(carol, 486)
+	want(carol, 508)
 	first.wantOK(stun.MethodRefresh, first.request(stun.MethodRefresh, lifetime(0)))
 	want(third, 0)
-	if got := ts.Stats(); got.Allocations != 3 || got.QuotaRefusals != 2 {
-		t.Errorf("stats: got %+v, want 3 allocations and 2 refusals", got)
+	if got := ts.Stats(); got.Allocations != 3 || ts.total().Errors[486] != 1 {
+		t.Errorf("stats: got %+v, want 3 allocations and a refused one", got)
 	}
 }
 
@@ -120,13 +118,11 @@ func TestMaxLifetime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	r, err := s.openRelay(identity{user: "alice"}, fiveTuple{}, s.listeners[0].relayAt, 0)
+	r, _, err := s.open(&client{fiveTuple: fiveTuple{server: s.listeners[0].address}, listener: s.listeners[0]}, identity{user: "alice"}, wanted{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := r.ReadFrom(nil); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("read after the longest lifetime: got %v, want %v", err, net.ErrClosed)
-	}
+	<-r.ended
 }
 
 // A log names users, never what proves them.
@@ -164,7 +160,7 @@ func TestKick(t *testing.T) {
 	if n := ts.Kick("alice", ts.clock.now().Add(10*time.Minute)); n != 2 {
 		t.Errorf("Kick closed %d allocations, want 2", n)
 	}
-	for _, c := range []*client{alice, second} {
+	for _, c := range []*testClient{alice, second} {
 		if code := errorCode(c.request(stun.MethodRefresh, lifetime(600))); code == 0 {
 			t.Errorf("Refresh of a kicked user's allocation: got success")
 		}

@@ -28,11 +28,12 @@ func coturn(t *testing.T, tool string, args ...string) string {
 	return string(out)
 }
 
-// uclient relays through ts with coturn's client.
-func uclient(t *testing.T, ts *testServer, args ...string) string {
+// uclient relays through ts over a transport with coturn's client.
+func uclient(t *testing.T, ts *testServer, transport Transport, args ...string) string {
 	t.Helper()
-	at := ts.Addrs()[0]
-	return coturn(t, "turnutils_uclient", append(args, "-p", fmt.Sprint(at.Port()), "-u", "alice", at.Addr().String())...)
+	at := ts.Addrs(transport)[0]
+	args = append(args, map[Transport][]string{TCP: {"-t"}, TLS: {"-t", "-S"}, DTLS: {"-S"}}[transport]...)
+	return coturn(t, "turnutils_uclient", append(args, "-p", fmt.Sprint(at.Port()), at.Addr().String())...)
 }
 
 // echo sends back what it gets until the test ends.
@@ -71,38 +72,67 @@ func wantAll(t *testing.T, out string, messages int) {
 	}
 }
 
+// Whatever coturn's client asks for, over every transport, nothing is lost.
 func TestCoturnClient(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, args string }{
-		{"channels", ""},
-		{"indications", "-s"},
-		{"channels, long messages", "-l 1400"},
-		{"indications, long messages", "-s -l 1400"},
-		{"extra requests", "-G"},
+		{"channels", "-c"},
+		{"indications", "-c -s"},
+		{"channels, long messages", "-c -l 1400"},
+		{"indications, long messages", "-c -s -l 1400"},
+		{"extra requests", "-c -G"},
+		{"padded channels", "-c -D -l 101"},
+		{"pairs of ports for RTP and RTCP", ""},
 	}
-	ts := newTestServer(t, withAllow(t, "127.0.0.2/32"))
+	ts := newTestServer(t, withTLS(t, func(cfg *Config) { everywhere(cfg); cfg.Allow = allow(t, "127.0.0.2/32") }))
 	p := newPeer(t, "127.0.0.2")
 	p.echo()
-	secret := strings.Repeat("1", 32) // of testConfig
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			args := append(strings.Fields(tt.args), "-c", "-W", secret, "-e", "127.0.0.2", "-r", fmt.Sprint(p.addr.Port()), "-m", "4", "-n", "50", "-z", "5")
-			wantAll(t, uclient(t, ts, args...), 200)
-		})
+	for _, transport := range []Transport{UDP, TCP, TLS, DTLS} {
+		for _, tt := range tests {
+			t.Run(transport.String()+", "+tt.name, func(t *testing.T) {
+				t.Parallel()
+				args := append(strings.Fields(tt.args), "-e", "127.0.0.2", "-r", fmt.Sprint(p.addr.Port()), "-m", "4", "-n", "50", "-z", "5")
+				wantAll(t, uclient(t, ts, transport, append(args, asAlice...)...), 200)
+				wantAll(t, uclient(t, ts, transport, append(args, "-u", "static", "-w", "password")...), 200)
+			})
+		}
 	}
 }
+
+// asAlice are the flags for a time-limited credential of testConfig's first secret.
+var asAlice = []string{"-u", "alice", "-W", strings.Repeat("1", 32)}
 
 // Clients that are each other's peers need no allowed peer.
 func TestCoturnClientToClient(t *testing.T) {
 	t.Parallel()
-	ts := newTestServer(t, nil)
-	for _, flag := range []string{"", "-s"} {
-		t.Run("flag "+flag, func(t *testing.T) {
-			t.Parallel()
-			args := append(strings.Fields(flag), "-y", "-c", "-W", strings.Repeat("1", 32), "-m", "4", "-n", "50", "-z", "5")
-			wantAll(t, uclient(t, ts, args...), 200)
-		})
+	ts := newTestServer(t, withTLS(t, everywhere))
+	for _, transport := range []Transport{UDP, TCP, TLS, DTLS} {
+		for _, flag := range []string{"", "-s"} {
+			t.Run(transport.String()+" "+flag, func(t *testing.T) {
+				t.Parallel()
+				args := append(strings.Fields(flag), "-y", "-c", "-m", "4", "-n", "50", "-z", "5")
+				wantAll(t, uclient(t, ts, transport, append(args, asAlice...)...), 200)
+			})
+		}
+	}
+}
+
+// An IPv6 address is given where there is one, and refused where not: never a false success.
+func TestCoturnClientIPv6(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, "::1")
+	p.echo()
+	both := newTestServer(t, func(cfg *Config) { cfg.Listen, cfg.Allow = []string{"127.0.0.1:0", "[::1]:0"}, allow(t, "::1/128") })
+	args := append([]string{"-x", "-c", "-n", "50", "-z", "5", "-m", "4"}, asAlice...)
+	echoed := append([]string{"-e", "::1", "-r", fmt.Sprint(p.addr.Port())}, args...)
+	wantAll(t, uclient(t, both, UDP, echoed...), 200)
+	wantAll(t, uclient(t, both, TCP, append([]string{"-y"}, args...)...), 200)
+	at := both.Addrs(UDP)[1]
+	wantAll(t, coturn(t, "turnutils_uclient", append(echoed, "-p", fmt.Sprint(at.Port()), at.Addr().String())...), 200)
+
+	out := uclient(t, newTestServer(t, nil), UDP, echoed...)
+	if !strings.Contains(out, "error 440") || totals.MatchString(out) {
+		t.Errorf("a server without IPv6: want error 440 and nothing relayed:\n%s", out)
 	}
 }
 
@@ -117,8 +147,8 @@ func TestCoturnClientRefused(t *testing.T) {
 		{"private, indications", "-s", good, "10.0.0.1", "create permission error"},
 	}
 	for _, tt := range tests {
-		args := append(strings.Fields(tt.args), "-c", "-W", tt.secret, "-e", tt.peer, "-n", "5")
-		if out := uclient(t, ts, args...); !strings.Contains(out, tt.want) || totals.MatchString(out) {
+		args := append(strings.Fields(tt.args), "-c", "-u", "alice", "-W", tt.secret, "-e", tt.peer, "-n", "5")
+		if out := uclient(t, ts, UDP, args...); !strings.Contains(out, tt.want) || totals.MatchString(out) {
 			t.Errorf("%s: want %q and nothing relayed:\n%s", tt.name, tt.want, out)
 		}
 	}
@@ -126,7 +156,7 @@ func TestCoturnClientRefused(t *testing.T) {
 
 func TestCoturnSTUN(t *testing.T) {
 	ts := newTestServer(t, nil)
-	at := ts.Addrs()[0]
+	at := ts.Addrs(UDP)[0]
 	out := coturn(t, "turnutils_stunclient", "-p", fmt.Sprint(at.Port()), at.Addr().String())
 	if !regexp.MustCompile(`UDP reflexive addr: 127\.0\.0\.1:\d+`).MatchString(out) {
 		t.Errorf("stunclient: got no address:\n%s", out)

@@ -1,19 +1,26 @@
 // Package turnserver is the TURN relay (RFC 8656), with STUN (RFC 8489) on the same ports. sigctl embeds it in
 // serve, and runs it alone as turn.
 //
-//	client ── listener ── control (pion/turn v4: allocations, permissions, channels) ── relay ── peer
-//	              │           │ asks: auth, quota, policy                                 │
-//	              └ a socket per address                                                  └ a socket per allocation
+//	UDP sockets, per address and core ─┐            ┌ control (pion/turn v4: lifetimes of allocations,
+//	TCP, TLS ── internal/stream ───────┼─ STUN ─ guard ┘          permissions and channels)
+//	DTLS ────── internal/dtls ─────────┤               │ events
+//	                                   │            flows, per allocation
+//	                                   └─ data ───── up ──── relay sockets ──── peers
+//	                                      clients ── down ──┘
 //
-// The sockets on both sides are ours, and so is every decision: the library in between sees what a listener hands
-// to it, and sends what a relay lets through. One file, control.go, knows the library.
+// Every decision is ours, and so is every packet; the library in between keeps time and state.
 //
-//   - A listener is one socket at one address of the host, so that an answer leaves from the address that was asked.
-//   - auth finds the key with which a request must be signed: of a time-limited credential, a static user, or the
-//     allocation that the request is about.
+//   - guard answers all requests of clients: it checks them, refuses them with every error there is, and makes those that
+//     pass anew for control. auth finds the key with which a request must be signed: of a time-limited credential, a
+//     static user, or the allocation that the request is about. strangers bounds what is answered to those who have
+//     proven nothing.
+//   - control is the library as a state machine. It gets requests and answers them; it never sees a packet of data, nor
+//     one of a stranger. One file, control.go, knows the library.
+//   - flows are what an allocation lets through: copied when control changes them, so that packets take no lock.
+//   - up and down relay, in batches: a client's ChannelData and Send indications to peers, and what peers send to clients.
+//     A relay to another relay of this server is a delivery in memory; the kernel never sees it.
 //   - policy says which peers may be reached. It is asked when a permission is wanted, and again for every packet
 //     in both directions.
-//   - A relay to another relay of this server is a delivery in memory; the kernel never sees it.
 //
 // A relay is started and stopped like this:
 //

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -32,6 +33,29 @@ type testServer struct {
 	t       testing.TB
 	secrets *turncred.Secrets
 	clock   *clock
+}
+
+// total is what all listeners count together.
+func (ts *testServer) total() (sum ListenerStats) {
+	sum.Errors, sum.Dropped = make(map[int]uint64), make(map[string]uint64)
+	for _, l := range ts.Stats().Listeners {
+		for code, n := range l.Errors {
+			sum.Errors[code] += n
+		}
+		for why, n := range l.Dropped {
+			sum.Dropped[why] += n
+		}
+		sum.ToPeers.Packets += l.ToPeers.Packets
+		sum.ToPeers.Bytes += l.ToPeers.Bytes
+		sum.FromPeers.Packets += l.FromPeers.Packets
+		sum.FromPeers.Bytes += l.FromPeers.Bytes
+	}
+	return sum
+}
+
+// occupy binds a UDP address, which then is another program's.
+func occupy(at netip.AddrPort) (*net.UDPConn, error) {
+	return net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 }
 
 // clock is a time that tests move.
@@ -74,7 +98,7 @@ func newTestServer(t testing.TB, change func(*Config)) *testServer {
 	if change != nil {
 		change(cfg)
 	}
-	s, err := listen(cfg, c.now)
+	s, err := listenAt(cfg, c.now)
 	if err != nil {
 		t.Fatalf("listen: %v", err)
 	}
@@ -89,17 +113,18 @@ func newTestServer(t testing.TB, change func(*Config)) *testServer {
 	return &testServer{s, t, cfg.Secrets, c}
 }
 
-// client speaks STUN and TURN, one request at a time.
-type client struct {
-	t        testing.TB
-	name     string
-	conn     *net.UDPConn
-	username string
-	password string
-	realm    string
-	nonce    string
-	relayed  netip.AddrPort
-	pending  []packet // came while a response was awaited
+// testClient speaks STUN and TURN, one request at a time.
+type testClient struct {
+	t         testing.TB
+	name      string
+	conn      net.Conn
+	transport Transport
+	username  string
+	password  string
+	realm     string
+	nonce     string
+	relayed   netip.AddrPort
+	pending   []packet // came while a response was awaited
 }
 
 // packet is what a client receives from a peer: in a channel, or from an address.
@@ -110,31 +135,31 @@ type packet struct {
 }
 
 // client returns one for user, with a fresh credential, that has not sent anything yet.
-func (ts *testServer) client(user string) *client {
+func (ts *testServer) client(user string) *testClient {
 	ts.t.Helper()
-	return ts.clientAt(user, ts.Addrs()[0])
+	return ts.clientAt(user, ts.Addrs(UDP)[0])
 }
 
-func (ts *testServer) clientAt(user string, server netip.AddrPort) *client {
+func (ts *testServer) clientAt(user string, server netip.AddrPort) *testClient {
 	ts.t.Helper()
-	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(server))
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(server))
 	if err != nil {
 		ts.t.Fatal(err)
 	}
 	ts.t.Cleanup(func() { conn.Close() })
 	credential := ts.secrets.Issue(user, 10*time.Minute, ts.clock.now())
-	return &client{t: ts.t, name: user, conn: conn, username: credential.Username, password: credential.Password, realm: testRealm}
+	return &testClient{t: ts.t, name: user, conn: conn, username: credential.Username, password: credential.Password, realm: testRealm}
 }
 
 // allocated returns a client with an allocation.
-func (ts *testServer) allocated(user string) *client {
+func (ts *testServer) allocated(user string) *testClient {
 	ts.t.Helper()
 	c := ts.client(user)
 	c.allocate()
 	return c
 }
 
-func (c *client) allocate() {
+func (c *testClient) allocate() {
 	c.t.Helper()
 	c.wantOK(stun.MethodAllocate, c.request(stun.MethodAllocate, requestedUDP))
 }
@@ -158,7 +183,7 @@ func (p peerAddress) AddTo(m *stun.Message) error {
 }
 
 // request sends a request, signed once the server has asked for it, and returns the final response.
-func (c *client) request(method stun.Method, attributes ...stun.Setter) *stun.Message {
+func (c *testClient) request(method stun.Method, attributes ...stun.Setter) *stun.Message {
 	c.t.Helper()
 	for range 2 {
 		setters := []stun.Setter{stun.TransactionID, stun.NewType(method, stun.ClassRequest)}
@@ -169,7 +194,7 @@ func (c *client) request(method stun.Method, attributes ...stun.Setter) *stun.Me
 		}
 		response := c.roundTrip(stun.MustBuild(setters...))
 		var nonce stun.Nonce
-		if nonce.GetFrom(response) != nil {
+		if nonce.GetFrom(response) != nil || c.nonce != "" && errorCode(response) == 401 {
 			c.noteRelayed(response)
 			return response
 		}
@@ -179,7 +204,7 @@ func (c *client) request(method stun.Method, attributes ...stun.Setter) *stun.Me
 	return nil
 }
 
-func (c *client) noteRelayed(response *stun.Message) {
+func (c *testClient) noteRelayed(response *stun.Message) {
 	var relayed stun.XORMappedAddress
 	if relayed.GetFromAs(response, stun.AttrXORRelayedAddress) == nil {
 		ip, _ := netip.AddrFromSlice(relayed.IP)
@@ -187,7 +212,7 @@ func (c *client) noteRelayed(response *stun.Message) {
 	}
 }
 
-func (c *client) roundTrip(m *stun.Message) *stun.Message {
+func (c *testClient) roundTrip(m *stun.Message) *stun.Message {
 	c.t.Helper()
 	c.write(m.Raw)
 	for {
@@ -200,26 +225,42 @@ func (c *client) roundTrip(m *stun.Message) *stun.Message {
 	}
 }
 
-func (c *client) write(raw []byte) {
+func (c *testClient) write(raw []byte) {
 	c.t.Helper()
 	if _, err := c.conn.Write(raw); err != nil {
 		c.t.Fatalf("%s sends: %v", c.name, err)
 	}
 }
 
-func (c *client) read() []byte {
+func (c *testClient) read() []byte {
 	c.t.Helper()
-	buffer := make([]byte, 1<<16)
+	buffer := make([]byte, 1<<17)
 	c.conn.SetReadDeadline(time.Now().Add(patience))
-	n, err := c.conn.Read(buffer)
+	n, err := c.readMessage(buffer)
 	if err != nil {
 		c.t.Fatalf("%s receives: %v", c.name, err)
 	}
 	return buffer[:n]
 }
 
+// readMessage reads one message, off a stream with what pads it.
+func (c *testClient) readMessage(buffer []byte) (int, error) {
+	if c.transport != TCP && c.transport != TLS {
+		return c.conn.Read(buffer)
+	}
+	if _, err := io.ReadFull(c.conn, buffer[:4]); err != nil {
+		return 0, err
+	}
+	length := int(binary.BigEndian.Uint16(buffer[2:]))
+	if buffer[0]>>6 == 0 {
+		length += 16
+	}
+	n, err := io.ReadFull(c.conn, buffer[4:4+(length+3)&^3])
+	return 4 + n, err
+}
+
 // parse reads ChannelData or a Data indication.
-func (c *client) parse(raw []byte) packet {
+func (c *testClient) parse(raw []byte) packet {
 	c.t.Helper()
 	if raw[0]&0xC0 == 0x40 {
 		length := binary.BigEndian.Uint16(raw[2:])
@@ -239,7 +280,7 @@ func (c *client) parse(raw []byte) packet {
 }
 
 // wantText checks the next packet from any peer.
-func (c *client) wantText(want packet) {
+func (c *testClient) wantText(want packet) {
 	c.t.Helper()
 	var got packet
 	if len(c.pending) > 0 {
@@ -252,7 +293,7 @@ func (c *client) wantText(want packet) {
 	}
 }
 
-func (c *client) wantOK(method stun.Method, response *stun.Message) {
+func (c *testClient) wantOK(method stun.Method, response *stun.Message) {
 	c.t.Helper()
 	if want := stun.NewType(method, stun.ClassSuccessResponse); response.Type != want {
 		c.t.Fatalf("%s: got %v (error %d), want %v", c.name, response, errorCode(response), want)
@@ -271,7 +312,7 @@ func errorCode(response *stun.Message) int {
 	return int(code.Code)
 }
 
-func (c *client) permit(peers ...netip.AddrPort) *stun.Message {
+func (c *testClient) permit(peers ...netip.AddrPort) *stun.Message {
 	c.t.Helper()
 	var attributes []stun.Setter
 	for _, peer := range peers {
@@ -280,24 +321,28 @@ func (c *client) permit(peers ...netip.AddrPort) *stun.Message {
 	return c.request(stun.MethodCreatePermission, attributes...)
 }
 
-func (c *client) bindChannel(n uint16, peer netip.AddrPort) *stun.Message {
+func (c *testClient) bindChannel(n uint16, peer netip.AddrPort) *stun.Message {
 	c.t.Helper()
 	return c.request(stun.MethodChannelBind, channelNumber(n), peerAddress(peer))
 }
 
 // send sends a Send indication.
-func (c *client) send(peer netip.AddrPort, text string) {
+func (c *testClient) send(peer netip.AddrPort, text string) {
 	c.t.Helper()
 	c.write(stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication),
 		peerAddress(peer), stun.RawAttribute{Type: stun.AttrData, Value: []byte(text)}).Raw)
 }
 
 // sendChannel sends ChannelData.
-func (c *client) sendChannel(n uint16, text string) {
+func (c *testClient) sendChannel(n uint16, text string) {
 	c.t.Helper()
 	raw := binary.BigEndian.AppendUint16(nil, n)
 	raw = binary.BigEndian.AppendUint16(raw, uint16(len(text)))
-	c.write(append(raw, text...))
+	raw = append(raw, text...)
+	if c.transport == TCP || c.transport == TLS {
+		raw = append(raw, make([]byte, (4-len(raw)%4)%4)...)
+	}
+	c.write(raw)
 }
 
 // peer is a plain UDP socket at a loopback address. Those beside 127.0.0.1 are there on Linux.
@@ -309,12 +354,12 @@ type peer struct {
 
 func newPeer(t testing.TB, ip string) *peer {
 	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(ip)})
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(ip)})
 	if err != nil {
 		t.Fatalf("peer at %s: %v", ip, err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &peer{conn, t, localAddr(conn)}
+	return &peer{conn, t, unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())}
 }
 
 func (p *peer) send(to netip.AddrPort, text string) {

@@ -1,129 +1,309 @@
 package turnserver
 
 import (
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
-	"time"
+	"slices"
+	"strconv"
+
+	"github.com/sigctl/sigctl/pkg/udp"
+	"github.com/sigctl/sigctl/turnserver/internal/dtls"
+	"github.com/sigctl/sigctl/turnserver/internal/stream"
 )
 
-// listener is one socket that clients send to. It is the net.PacketConn of one instance of the library, which calls
-// ReadFrom, and from the same goroutine, before the next ReadFrom, the methods below that decide.
-//
-// A guard that checks requests before the library sees them belongs into ReadFrom.
+// listener serves clients at one address over one transport.
 type listener struct {
 	// set at construction
-	server  *Server
-	socket  *net.UDPConn
-	address netip.AddrPort
-	relayAt external // where its relays are, and what clients are told
+	server    *Server
+	transport Transport
+	address   netip.AddrPort
+	sockets   []*udp.Socket    // UDP and DTLS: shards of the address
+	accepting net.Listener     // TCP and TLS
+	streams   *stream.Acceptor // all but UDP
+	dtls      *dtls.Listener   // DTLS
 
-	ended chan struct{} // closed when ReadFrom has failed: the library's goroutine ends
-	hand  request       // owned by the library's goroutine
+	counters counters
 }
 
-// request is what the library works on.
-type request struct {
-	raw    []byte
-	client netip.AddrPort
-	signer identity // set by authenticate
-}
+// maxPortTries is how often a free port is looked for that all addresses of a host can have.
+const maxPortTries = 16
 
-func (l *listener) ReadFrom(p []byte) (int, net.Addr, error) {
-	n, client, err := readPacket(l.socket, p)
-	if err != nil {
-		close(l.ended)
-		if !errors.Is(err, net.ErrClosed) {
-			l.server.fail(err)
+// bind opens all listeners or none, and says what is wrong with each address, naming it once.
+func (s *Server) bind(nets []netip.Prefix) ([]*listener, error) {
+	var all []*listener
+	var faults []error
+	add := func(addresses []string, transports ...Transport) {
+		for _, address := range addresses {
+			opened, err := s.bindAddress(address, nets, transports)
+			if err != nil {
+				faults = append(faults, err)
+			}
+			all = append(all, opened...)
 		}
-		return 0, nil, err
 	}
-	l.hand = request{raw: p[:n], client: client}
-	return n, net.UDPAddrFromAddrPort(client), nil
+	add(s.Listen, UDP, TCP)
+	add(s.TLSListen, TLS)
+	add(s.DTLSListen, DTLS)
+	if len(faults) != 0 {
+		closeAll(all)
+		return nil, errors.Join(faults...)
+	}
+	s.shared = &listener{server: s, transport: TLS}
+	s.shared.streams = &stream.Acceptor{Log: s.Logger, Handle: s.shared.serveConn}
+	return all, nil
 }
 
-func (l *listener) WriteTo(p []byte, to net.Addr) (int, error) { return l.socket.WriteTo(p, to) }
-func (l *listener) LocalAddr() net.Addr                        { return net.UDPAddrFromAddrPort(l.address) }
-func (l *listener) Close() error                               { return l.socket.Close() }
-func (l *listener) SetDeadline(time.Time) error                { return errors.ErrUnsupported }
-func (l *listener) SetReadDeadline(time.Time) error            { return errors.ErrUnsupported }
-func (l *listener) SetWriteDeadline(time.Time) error           { return errors.ErrUnsupported }
-
-// authenticate returns the key that the request in hand has to be signed with. What is about an allocation is
-// signed with the key that opened it, even if the credential has expired since: RFC 8656 section 5 wants the
-// same credentials all along, and a call may last longer than they do. A key holds user name and realm, so whoever
-// gives others has signed with another key.
-func (l *listener) authenticate(username string) ([]byte, bool) {
-	r := l.server.allocations.of(fiveTuple{l.hand.client, l.address})
-	if r != nil && !isAllocate(l.hand.raw) {
-		return r.owner.key, true
-	}
-	id, ok := l.server.auth.identify(username, l.hand.raw)
-	l.hand.signer = id
-	return id.key, ok && !l.server.allocations.isKicked(id)
-}
-
-// authenticated is told whether the request in hand was signed with that key.
-func (l *listener) authenticated(ok bool) {
-	if !ok {
-		l.server.counters.authFailures.Add(1)
-		l.server.Logger.Debug("credentials refused", "client", l.hand.client)
-	}
-}
-
-// mayAllocate reports whether the signer of the request in hand may have one more allocation.
-func (l *listener) mayAllocate() bool {
-	err := l.server.allocations.hasRoom(l.hand.signer.user)
+// bindAddress opens the listeners of one "host:port".
+func (s *Server) bindAddress(address string, nets []netip.Prefix, transports []Transport) ([]*listener, error) {
+	host, service, err := net.SplitHostPort(address)
 	if err != nil {
-		l.server.counters.quotaRefusals.Add(1)
-		l.warnRefused(err)
+		var malformed *net.AddrError
+		if errors.As(err, &malformed) {
+			err = errors.New(malformed.Err) // without the address
+		}
+		return nil, fmt.Errorf("listen on %q: %w", address, err)
 	}
-	return err == nil
-}
-
-// warnRefused logs why there is no allocation for the request in hand, once a second at most: a client can ask again
-// and again.
-func (l *listener) warnRefused(err error) {
-	if now := l.server.auth.now().Unix(); l.server.warned.Swap(now) != now {
-		l.server.Logger.Warn("allocation refused", "user", l.hand.signer.user, "client", l.hand.client, "err", err)
-	}
-}
-
-// mayReach reports whether the client of the request in hand may have a permission for a peer.
-func (l *listener) mayReach(ip net.IP) bool {
-	addr, _ := netip.AddrFromSlice(ip)
-	r := l.server.allocations.of(fiveTuple{l.hand.client, l.address})
-	ok := r != nil && r.permissions.hasRoom(addr.Unmap()) && l.server.policy.mayHavePermission(addr)
-	if !ok {
-		l.server.counters.peersDenied.Add(1)
-		l.server.Logger.Debug("peer denied", "client", l.hand.client, "peer", addr)
-	}
-	return ok
-}
-
-// allocate opens a relay for the request in hand, at a wanted port if that is not 0. It may be closed again without
-// becoming an allocation: the library looks for an even port that way.
-func (l *listener) allocate(wanted int) (*relay, error) {
-	r, err := l.server.openRelay(l.hand.signer, fiveTuple{l.hand.client, l.address}, l.relayAt, uint16(wanted))
+	port, err := net.LookupPort("udp", service)
 	if err != nil {
-		l.warnRefused(err)
+		return nil, fmt.Errorf("listen on %q: %w", address, err)
 	}
-	return r, err
+	ips, err := hostIPs(host)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", address, err)
+	}
+	for range maxPortTries {
+		var opened []*listener
+		if opened, err = s.bindEach(ips, uint16(port), nets, transports); err == nil || port != 0 {
+			return opened, err
+		}
+	}
+	return nil, err
 }
 
-// allocated is told that the relay for the request in hand has become an allocation.
-func (l *listener) allocated(relay net.Addr) {
-	l.server.counters.created.Add(1)
-	l.server.Logger.Info("allocation", "user", l.hand.signer.user, "client", l.hand.client, "relay", relay)
-	l.server.Allocated(l.hand.signer.user, l.hand.client, relay.(*net.UDPAddr).AddrPort())
+// hostIPs returns the addresses of a host: the unspecified ones for an empty host.
+func hostIPs(host string) ([]netip.Addr, error) {
+	if host == "" {
+		return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}, nil
+	}
+	at, err := net.ResolveUDPAddr("udp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return nil, err
+	}
+	return []netip.Addr{unmap(at.AddrPort()).Addr()}, nil
 }
 
-// permitted is told that the allocation at a relayed address has got a permission for a peer, or lost it. The library
-// does so on any goroutine, under locks of its own.
-func (l *listener) permitted(relay net.Addr, ip net.IP, change func(*permissions, netip.Addr)) {
-	port := relay.(*net.UDPAddr).AddrPort().Port()
-	addr, _ := netip.AddrFromSlice(ip)
-	if r := l.server.allocations.at(netip.AddrPortFrom(l.relayAt.local, port)); r != nil {
-		change(&r.permissions, addr.Unmap())
+// bindEach opens one port at all ips for all transports, or nothing. Port 0 is the one that the kernel gives to the first.
+func (s *Server) bindEach(ips []netip.Addr, port uint16, nets []netip.Prefix, transports []Transport) (opened []*listener, err error) {
+	for _, transport := range transports {
+		for _, ip := range ips {
+			places := []netip.Addr{ip}
+			if ip.IsUnspecified() {
+				places = addressesOf(nets, familyOf(ip))
+				if (transport == TCP || transport == TLS) && len(places) > 0 {
+					places = []netip.Addr{ip} // a connection knows which address was asked
+				}
+			}
+			for _, at := range places {
+				l, err := s.bindOne(transport, netip.AddrPortFrom(at, port))
+				if err != nil {
+					closeAll(opened)
+					return nil, err
+				}
+				opened = append(opened, l)
+				port = l.address.Port()
+			}
+		}
 	}
+	if len(opened) == 0 {
+		return nil, fmt.Errorf("listen on %v: this machine has no address of that kind", ips[0])
+	}
+	return opened, nil
+}
+
+func (s *Server) bindOne(transport Transport, at netip.AddrPort) (*listener, error) {
+	l := &listener{server: s, transport: transport, address: at}
+	var err error
+	switch transport {
+	case UDP, DTLS:
+		if l.sockets, err = bindShards(at, s.Shards); err == nil {
+			l.address = l.sockets[0].LocalAddr()
+		}
+	case TCP, TLS:
+		network := [...]string{"tcp4", "tcp6"}[familyOf(at.Addr())]
+		if l.accepting, err = net.Listen(network, at.String()); err == nil {
+			l.address = unmap(l.accepting.Addr().(*net.TCPAddr).AddrPort())
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if transport != UDP {
+		l.streams = &stream.Acceptor{Proxies: s.Proxies, Log: s.Logger, Handle: l.serveConn}
+	}
+	if transport == TLS {
+		l.streams.TLS = s.tls()
+	}
+	if transport == DTLS {
+		l.dtls, err = dtls.New(&dtls.Config{Certificate: s.certificate, Log: s.Logger, Handle: l.streams.ServeMessages})
+		if err != nil {
+			closeAll([]*listener{l})
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// bindShards opens n sockets at one address that nobody else has.
+func bindShards(at netip.AddrPort, n int) ([]*udp.Socket, error) {
+	first, err := udp.Listen(at, &udp.Options{Buffer: socketBuffer})
+	if err != nil || n == 1 {
+		return []*udp.Socket{first}, err
+	}
+	// With SO_REUSEPORT set, the port of another server of ours would be no error.
+	at = first.LocalAddr()
+	first.Close()
+	var shards []*udp.Socket
+	for range n {
+		socket, err := udp.Listen(at, &udp.Options{Buffer: socketBuffer, ReusePort: true})
+		if err != nil {
+			for _, opened := range shards {
+				opened.Close()
+			}
+			return nil, err
+		}
+		shards = append(shards, socket)
+	}
+	return shards, nil
+}
+
+// tls is the configuration for streams. What clients offer of ALPN is RFC 7443's; most offer nothing.
+func (s *Server) tls() *tls.Config {
+	config := s.TLS.Clone()
+	config.NextProtos = []string{"stun.turn", "stun.nat-discovery"}
+	return config
+}
+
+// certificate is the one for DTLS now.
+func (s *Server) certificate() (*tls.Certificate, error) {
+	if s.TLS.GetCertificate != nil {
+		return s.TLS.GetCertificate(&tls.ClientHelloInfo{})
+	}
+	return &s.TLS.Certificates[0], nil
+}
+
+// checkExternals says whether relays can be opened there.
+func (s *Server) checkExternals() error {
+	var faults []error
+	for _, at := range s.external {
+		if !at.local.IsValid() {
+			continue
+		}
+		socket, err := udp.Listen(netip.AddrPortFrom(at.local, 0), nil)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("external IP: %w (it must be an address of this machine; behind a NAT write PUBLIC/LOCAL)", err))
+			continue
+		}
+		socket.Close()
+	}
+	return errors.Join(faults...)
+}
+
+// start begins to serve.
+func (l *listener) start() {
+	run := func(serve func() error) {
+		l.server.running.Go(func() {
+			if err := serve(); err != nil && !errors.Is(err, net.ErrClosed) {
+				l.server.fail(err)
+			}
+		})
+	}
+	for _, socket := range l.sockets {
+		if l.transport == UDP {
+			run(func() error { return l.serveUDP(socket) })
+		} else {
+			run(func() error { return l.dtls.Serve(socket) })
+		}
+	}
+	if l.accepting != nil {
+		run(func() error { return l.streams.Serve(l.accepting) })
+	}
+}
+
+// serveConn serves one connection.
+func (l *listener) serveConn(conn *stream.Conn) {
+	c := &client{fiveTuple{conn.Client(), conn.Local(), l.transport}, l, nil, conn}
+	defer func() {
+		if a := l.server.allocations.of(c.fiveTuple); a != nil {
+			a.end()
+		}
+	}()
+	b := newBatch(l)
+	for {
+		message, err := conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		b.begin()
+		b.fromConn(c, message)
+		b.end()
+	}
+}
+
+// ServeConn serves a client whose TLS connection another listener has accepted, on a port that both share, until it ends,
+// and closes it.
+func (s *Server) ServeConn(nc net.Conn) { s.shared.streams.ServeConn(nc) }
+
+// close closes the sockets and waits for the connections.
+func (l *listener) close() {
+	for _, socket := range l.sockets {
+		socket.Close()
+	}
+	if l.accepting != nil {
+		l.accepting.Close()
+	}
+	if l.dtls != nil {
+		l.dtls.Close()
+	}
+	if l.streams != nil {
+		l.streams.Close()
+	}
+}
+
+func closeAll(listeners []*listener) {
+	for _, l := range listeners {
+		l.close()
+	}
+}
+
+// Addrs returns where clients are served over a transport, in the order of the configuration.
+func (s *Server) Addrs(transport Transport) []netip.AddrPort {
+	var addrs []netip.AddrPort
+	for _, l := range s.listeners {
+		if l.transport == transport {
+			addrs = append(addrs, l.address)
+		}
+	}
+	return addrs
+}
+
+// URLs returns what clients need to know of the relay at host, a name or an address, for the list of ICE servers: a stun:
+// URL and turn: and turns: URLs (RFC 7064, RFC 7065) of all that is on, UDP first. DTLS is not among them: browsers do not
+// speak it, and take such a URL for TLS.
+func (s *Server) URLs(host string) []string {
+	var urls []string
+	add := func(transport Transport, format string) {
+		for _, at := range s.Addrs(transport) {
+			if url := fmt.Sprintf(format, net.JoinHostPort(host, strconv.Itoa(int(at.Port())))); !slices.Contains(urls, url) {
+				urls = append(urls, url)
+			}
+		}
+	}
+	add(UDP, "stun:%s")
+	add(UDP, "turn:%s?transport=udp")
+	add(TCP, "turn:%s?transport=tcp")
+	add(TLS, "turns:%s?transport=tcp")
+	return urls
 }

@@ -31,8 +31,8 @@ func TestPolicy(t *testing.T) {
 		if got := plain.permits(netip.AddrPortFrom(ip, 1234)); got != tt.want {
 			t.Errorf("peer %s: got %v, want %v", tt.peer, got, tt.want)
 		}
-		if got := plain.mayHavePermission(ip); got != (tt.want && ip.Unmap().Is4()) {
-			t.Errorf("permission for %s: got %v", tt.peer, got)
+		if got := plain.mayHavePermission(ip); got != tt.want {
+			t.Errorf("permission for %s: got %v, want %v", tt.peer, got, tt.want)
 		}
 	}
 	if plain.permitsIP(netip.Addr{}) || plain.permits(netip.MustParseAddrPort("8.8.8.8:0")) {
@@ -43,9 +43,11 @@ func TestPolicy(t *testing.T) {
 func TestPolicyLists(t *testing.T) {
 	p := &policy{
 		allow: prefixes("10.0.0.0/8", "192.0.2.0/24", "::1/128"), deny: prefixes("10.1.0.0/16", "8.8.0.0/16"),
-		special:   defaultDeny(),
-		relayIPs:  prefixIPs("192.0.2.1/32", "5.5.5.5/32", "6.6.6.6/32"),
-		listenIPs: prefixIPs("192.0.2.1/32", "7.7.7.7/32"), listenPorts: []uint16{3478},
+		special: defaultDeny(),
+		host: hostAddresses{
+			relayIPs:  prefixIPs("192.0.2.1/32", "5.5.5.5/32", "6.6.6.6/32"),
+			listenIPs: prefixIPs("192.0.2.1/32", "7.7.7.7/32"), listenPorts: []uint16{3478},
+		},
 	}
 	tests := []struct {
 		peer string
@@ -62,7 +64,7 @@ func TestPolicyLists(t *testing.T) {
 			t.Errorf("peer %s: got %v, want %v", tt.peer, got, tt.want)
 		}
 	}
-	for _, relay := range p.relayIPs {
+	for _, relay := range p.host.relayIPs {
 		if !p.mayHavePermission(relay) {
 			t.Errorf("permission for the relay address %v: refused", relay)
 		}
@@ -72,8 +74,8 @@ func TestPolicyLists(t *testing.T) {
 // What no list opens: addresses of more than one host. What a list has to open: this machine, at public addresses too.
 func TestPolicyOfThisHost(t *testing.T) {
 	nets := prefixes("9.9.9.9/24", "9.9.8.1/32", "9.9.7.2/31")
-	closed := &policy{special: defaultDeny(), hostNets: nets}
-	open := &policy{allow: prefixes("0.0.0.0/0"), special: defaultDeny(), hostNets: nets}
+	closed := &policy{special: defaultDeny(), host: hostAddresses{nets: nets}}
+	open := &policy{allow: prefixes("0.0.0.0/0"), special: defaultDeny(), host: hostAddresses{nets: nets}}
 	tests := []struct {
 		peer            string
 		byDefault, open bool
@@ -104,7 +106,7 @@ func prefixIPs(texts ...string) []netip.Addr {
 
 // The policy as a client meets it: an error to CreatePermission and to ChannelBind, unless a flag allows the peer.
 func TestDeniedPeers(t *testing.T) {
-	closed := newTestServer(t, func(cfg *Config) { cfg.ExternalIP = "9.9.9.9/127.0.0.2" }).allocated("alice")
+	closed := newTestServer(t, func(cfg *Config) { cfg.ExternalIPs = []string{"9.9.9.9/127.0.0.2"} }).allocated("alice")
 	open := newTestServer(t, withAllow(t, "127.0.0.0/8 10.0.0.0/8 169.254.0.0/16")).allocated("alice")
 	tests := []struct {
 		peer         string

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,96 +17,110 @@ var errServing = errors.New("it is served already")
 type Server struct {
 	// set at construction
 	*settings
-	auth        *auth
-	policy      *policy
-	allocations *allocations
-	listeners   []*listener
+	auth         *auth
+	allocations  *allocations
+	reservations reservations
+	control      *control
+	guard        *guard
+	listeners    []*listener
+	begun        time.Time
+	shared       *listener // for connections that others accept, see ServeConn
 
-	counters counters
-	warned   atomic.Int64   // the Unix second of the last warning of a refused allocation
-	readers  sync.WaitGroup // of relays
-	failed   chan error     // a listener's error, the first one counts
-	closing  chan struct{}
-	once     sync.Once // of Close
+	policy  atomic.Pointer[policy]
+	created atomic.Uint64 // allocations since the start
+	lives   atomic.Uint64 // the last allocation.life
+
+	running sync.WaitGroup // listeners' and allocations' goroutines
+	failed  chan error     // a listener's error, the first one counts
+	closing chan struct{}
+	once    sync.Once // of Close
 
 	// guarded by mu
 	mu      sync.Mutex
-	serving []*listener // those whose library was started
+	serving bool
 	closed  bool
 }
 
 // Listen checks the configuration and opens all sockets, or none. Its error names all faults.
-func Listen(cfg *Config) (*Server, error) { return listen(cfg, time.Now) }
+func Listen(cfg *Config) (*Server, error) { return listenAt(cfg, time.Now) }
 
-func listen(cfg *Config, now func() time.Time) (*Server, error) {
+func listenAt(cfg *Config, now func() time.Time) (*Server, error) {
 	settings, err := cfg.check()
 	if err != nil {
 		return nil, fmt.Errorf("configure relay: %w", err)
 	}
-	host, err := hostNets()
+	nets, err := hostNets()
 	if err != nil {
-		return nil, fmt.Errorf("start relay: %w", err)
-	}
-	sockets, err := bindListeners(settings.Listen, host)
-	err = errors.Join(err, settings.external.check())
-	if err != nil {
-		closeAll(sockets)
 		return nil, fmt.Errorf("start relay: %w", err)
 	}
 	s := &Server{
-		settings:    settings,
-		auth:        &auth{realm: settings.Realm, secrets: settings.Secrets, users: settings.Users, now: now},
-		policy:      &policy{allow: settings.Allow, deny: settings.Deny, special: defaultDeny(), hostNets: host},
-		allocations: newAllocations(settings.MaxAllocations, settings.UserQuota),
-		failed:      make(chan error, 1),
-		closing:     make(chan struct{}),
+		settings: settings,
+		auth:     &auth{realm: settings.Realm, secrets: settings.Secrets, users: settings.Users, probe: newProbeUser(), now: now},
+		begun:    time.Now(),
+		failed:   make(chan error, 1),
+		closing:  make(chan struct{}),
 	}
-	for _, socket := range sockets {
-		s.addListener(socket)
+	s.allocations = newAllocations(s.MaxAllocations, s.UserQuota, newUsages(s.UserBandwidth, s.Bandwidth))
+	s.guard = newGuard(s)
+	s.listeners, err = s.bind(nets)
+	err = errors.Join(err, s.checkExternals())
+	if err == nil {
+		s.control, err = startControl(s.Logger)
 	}
+	if err != nil {
+		closeAll(s.listeners)
+		return nil, fmt.Errorf("start relay: %w", err)
+	}
+	s.policy.Store(s.newPolicy(nets))
 	return s, nil
 }
 
-func (s *Server) addListener(socket *net.UDPConn) {
-	address := localAddr(socket)
-	relayAt := s.external
-	if !relayAt.local.IsValid() {
-		relayAt = external{public: address.Addr(), local: address.Addr()}
-	}
-	s.listeners = append(s.listeners, &listener{
-		server: s, socket: socket, address: address, relayAt: relayAt, ended: make(chan struct{}),
-	})
-	s.policy.listenIPs = append(s.policy.listenIPs, address.Addr())
-	s.policy.listenPorts = append(s.policy.listenPorts, address.Port())
-	s.policy.relayIPs = append(s.policy.relayIPs, relayAt.local, relayAt.public)
-}
-
-// check says whether relays can be opened there.
-func (e external) check() error {
-	if !e.local.IsValid() {
-		return nil
-	}
-	socket, err := bind(netip.AddrPortFrom(e.local, 0))
-	if err != nil {
-		return fmt.Errorf("external IP: %w (it must be an address of this machine; behind a NAT write PUBLIC/LOCAL)", err)
-	}
-	return socket.Close()
-}
-
-// Addrs returns where clients are served, in the order of Config.Listen.
-func (s *Server) Addrs() []netip.AddrPort {
-	var addrs []netip.AddrPort
+// newPolicy is what the configuration says of peers.
+func (s *Server) newPolicy(nets []netip.Prefix) *policy {
+	p := &policy{version: 1, allow: s.Allow, deny: s.Deny, special: defaultDeny(), host: hostAddresses{nets: nets, reserved: s.Reserved}}
 	for _, l := range s.listeners {
-		addrs = append(addrs, l.address)
+		ips := []netip.Addr{l.address.Addr()}
+		if ips[0].IsUnspecified() { // TCP and TLS
+			ips = addressesOf(nets, familyOf(ips[0]))
+		}
+		p.host.listenIPs = append(p.host.listenIPs, ips...)
+		p.host.listenPorts = append(p.host.listenPorts, l.address.Port())
 	}
-	return addrs
+	for f, at := range s.external {
+		if at.local.IsValid() {
+			p.host.relayIPs = append(p.host.relayIPs, at.local, at.public)
+			continue
+		}
+		for _, ip := range p.host.listenIPs { // see relayAt
+			if familyOf(ip) == family(f) {
+				p.host.relayIPs = append(p.host.relayIPs, ip)
+			}
+		}
+	}
+	return p
+}
+
+// SetPeers changes which peers may be reached, from the next packet on; see Config.Allow. On an error nothing changes.
+func (s *Server) SetPeers(allow, deny []netip.Prefix) error {
+	allow, err := canonicalPrefixes(allow)
+	deny, err2 := canonicalPrefixes(deny)
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := *s.policy.Load()
+	p.version++
+	p.allow, p.deny = allow, deny
+	s.policy.Store(&p)
+	return nil
 }
 
 // Serve answers until ctx ends or Close is called, and closes the server. It returns nil unless a socket failed. It is
 // called once: a second call fails and ends the first.
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.Close()
-	if err := s.start(); err != nil {
+	if err := s.startListeners(); err != nil {
 		return fmt.Errorf("start relay: %w", err)
 	}
 	select {
@@ -120,20 +133,18 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 }
 
-func (s *Server) start() error {
+func (s *Server) startListeners() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return net.ErrClosed
 	}
-	if len(s.serving) != 0 {
+	if s.serving {
 		return errServing
 	}
+	s.serving = true
 	for _, l := range s.listeners {
-		if err := startControl(l); err != nil {
-			return err
-		}
-		s.serving = append(s.serving, l)
+		l.start()
 	}
 	return nil
 }
@@ -150,10 +161,27 @@ func (s *Server) fail(err error) {
 // returns how many it closed. Static users have no such credentials: theirs are closed, and can be opened again.
 func (s *Server) Kick(user string, until time.Time) int {
 	open := s.allocations.kick(user, until, s.auth.now())
-	for _, r := range open {
-		r.Close()
+	for _, a := range open {
+		a.end()
 	}
+	s.reservations.drop(func(of string) bool { return of == user })
 	return len(open)
+}
+
+// Drain makes the server open nothing new, and waits until nothing is open, ctx ends or the server is closed. Clients
+// that ask for an allocation are told alternate (300, RFC 8489 section 10), or 486 if that is the zero AddrPort.
+func (s *Server) Drain(ctx context.Context, alternate netip.AddrPort) error {
+	s.guard.alternate.Store(&alternate)
+	empty := s.allocations.drain()
+	s.reservations.drop(func(string) bool { return true })
+	select {
+	case <-empty:
+		return nil
+	case <-s.closing:
+		return net.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Close ends all allocations, closes all sockets and waits until nothing of the server runs any more.
@@ -162,15 +190,12 @@ func (s *Server) Close() error {
 		close(s.closing)
 		s.mu.Lock()
 		s.closed = true
-		serving := slices.Clone(s.serving)
 		s.mu.Unlock()
-		for _, l := range s.listeners {
-			l.socket.Close()
-		}
-		for _, l := range serving {
-			<-l.ended // from here on it opens no relay
-		}
-		s.readers.Wait() // the library closes all relays when its listener has ended
+		closeAll(append(s.listeners, s.shared))
+		s.allocations.drain() // from here on nothing is opened
+		s.reservations.close()
+		s.control.close()
+		s.running.Wait()
 	})
 	return nil
 }

@@ -23,7 +23,7 @@ func debugLogger(w io.Writer) *slog.Logger {
 // One start names all that is wrong.
 func TestConfigFaults(t *testing.T) {
 	_, err := Listen(&Config{
-		MinPort: 5, MaxPort: 4, ExternalIP: "nat.example.com", Users: map[string]string{"": "x"}, UserQuota: -1,
+		MinPort: 5, MaxPort: 4, ExternalIPs: []string{"nat.example.com"}, Users: map[string]string{"": "x"}, UserQuota: -1,
 		Allow: []netip.Prefix{{}},
 	})
 	for _, want := range []string{"listen: ", "realm ", "user \"\"", "relay ports: 5 is above 4", "external IP", "peer list", "negative"} {
@@ -50,9 +50,8 @@ func TestListenFaults(t *testing.T) {
 	}{
 		{"taken port", func(cfg *Config) { cfg.Listen = []string{free.addr.String(), taken.addr.String()} }, taken.addr.String(), "address already in use"},
 		{"no port", func(cfg *Config) { cfg.Listen = []string{"127.0.0.1"} }, "127.0.0.1", "missing port"},
-		{"IPv6", func(cfg *Config) { cfg.Listen = []string{"[::1]:0"} }, "::1", "IPv4 only"},
 		{"another machine's address", func(cfg *Config) { cfg.Listen = []string{"198.51.100.1:0"} }, "198.51.100.1", "cannot assign"},
-		{"external IP of another machine", func(cfg *Config) { cfg.ExternalIP = "198.51.100.1" }, "198.51.100.1", "PUBLIC/LOCAL"},
+		{"external IP of another machine", func(cfg *Config) { cfg.ExternalIPs = []string{"198.51.100.1"} }, "198.51.100.1", "PUBLIC/LOCAL"},
 	}
 	for _, tt := range tests {
 		cfg := testConfig(t)
@@ -70,14 +69,14 @@ func TestListenFaults(t *testing.T) {
 
 // A wildcard is a socket per address, all with one port, and each answers from where it was asked.
 func TestWildcard(t *testing.T) {
-	ts := newTestServer(t, func(cfg *Config) { cfg.Listen = []string{":0"} })
+	ts := newTestServer(t, func(cfg *Config) { cfg.Listen = []string{"0.0.0.0:0"} })
 	nets, err := hostNets()
-	if err != nil || len(ts.Addrs()) != len(addressesOf(nets)) {
-		t.Fatalf("addresses: got %v, want one per address of %v, %v", ts.Addrs(), nets, err)
+	if err != nil || len(ts.Addrs(UDP)) != len(addressesOf(nets, ipv4)) {
+		t.Fatalf("addresses: got %v, want one per IPv4 address of %v, %v", ts.Addrs(UDP), nets, err)
 	}
-	for _, at := range ts.Addrs() {
-		if at.Port() != ts.Addrs()[0].Port() {
-			t.Errorf("address %v: want the port of %v", at, ts.Addrs()[0])
+	for _, at := range ts.Addrs(UDP) {
+		if at.Port() != ts.Addrs(UDP)[0].Port() {
+			t.Errorf("address %v: want the port of %v", at, ts.Addrs(UDP)[0])
 		}
 		c := ts.clientAt("alice", at) // connected: it receives answers from at alone
 		c.allocate()
@@ -89,7 +88,7 @@ func TestWildcard(t *testing.T) {
 
 // Two interfaces may have one address, with different networks.
 func TestAddressesOf(t *testing.T) {
-	got := fmt.Sprint(addressesOf(prefixes("10.0.0.1/24", "10.0.0.1/32", "10.0.0.2/24")))
+	got := fmt.Sprint(addressesOf(prefixes("10.0.0.1/24", "10.0.0.1/32", "10.0.0.2/24", "::1/128"), ipv4))
 	if want := "[10.0.0.1 10.0.0.2]"; got != want {
 		t.Errorf("addresses: got %s, want %s", got, want)
 	}
@@ -97,7 +96,7 @@ func TestAddressesOf(t *testing.T) {
 
 func TestPortRange(t *testing.T) {
 	const low, high = 20_000, 20_099
-	taken, err := bind(netip.MustParseAddrPort("127.0.0.77:20050")) // by another program
+	taken, err := occupy(netip.MustParseAddrPort("127.0.0.77:20050")) // by another program
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +140,7 @@ func TestClose(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background()) }()
 	ts := &testServer{s, t, s.Secrets, &clock{t: s.auth.now()}}
-	relayed := []netip.AddrPort{s.Addrs()[0]}
+	relayed := []netip.AddrPort{s.Addrs(UDP)[0]}
 	for i := range 5 {
 		relayed = append(relayed, ts.allocated(fmt.Sprint("user", i)).relayed)
 	}
@@ -157,7 +156,7 @@ func TestClose(t *testing.T) {
 		t.Errorf("allocations: got %d, want none", got)
 	}
 	for _, at := range relayed {
-		socket, err := bind(at)
+		socket, err := occupy(at)
 		if err != nil {
 			t.Errorf("socket left open: %v", err)
 			continue
@@ -175,7 +174,7 @@ func TestCloseBeforeServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	socket, err := bind(s.Addrs()[0])
+	socket, err := occupy(s.Addrs(UDP)[0])
 	if err != nil {
 		t.Fatalf("socket left open: %v", err)
 	}
@@ -203,13 +202,18 @@ func TestServeEndsWithContext(t *testing.T) {
 }
 
 func TestURLs(t *testing.T) {
-	tests := []struct{ host, want string }{
-		{"example.com", "[stun:example.com:3478 turn:example.com:3478?transport=udp]"},
-		{"2001:db8::1", "[stun:[2001:db8::1]:3478 turn:[2001:db8::1]:3478?transport=udp]"},
+	ts := newTestServer(t, withTLS(t, func(cfg *Config) {
+		cfg.TLSListen, cfg.DTLSListen = []string{"127.0.0.1:0", "127.0.0.1:0"}, []string{"127.0.0.1:0"}
+	}))
+	port, secure := ts.Addrs(UDP)[0].Port(), ts.Addrs(TLS)
+	if tcp := ts.Addrs(TCP)[0].Port(); tcp != port {
+		t.Errorf("TCP is at port %d, UDP at %d", tcp, port)
 	}
-	for _, tt := range tests {
-		if got := fmt.Sprint(URLs(tt.host, 3478)); got != tt.want {
-			t.Errorf("URLs of %s: got %s, want %s", tt.host, got, tt.want)
+	for host, in := range map[string]string{"example.com": "example.com", "2001:db8::1": "[2001:db8::1]"} {
+		want := fmt.Sprintf("[stun:%[1]s:%[2]d turn:%[1]s:%[2]d?transport=udp turn:%[1]s:%[2]d?transport=tcp turns:%[1]s:%[3]d?transport=tcp turns:%[1]s:%[4]d?transport=tcp]",
+			in, port, secure[0].Port(), secure[1].Port())
+		if got := fmt.Sprint(ts.URLs(host)); got != want {
+			t.Errorf("URLs of %s: got %s, want %s", host, got, want)
 		}
 	}
 }

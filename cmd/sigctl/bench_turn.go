@@ -33,6 +33,7 @@ type benchTURNOptions struct {
 	size, burst            int
 	rate                   string
 	coalesce               time.Duration
+	offload                bool
 	idle, warmup, duration time.Duration
 	peerAddress            string
 	pid                    int
@@ -52,8 +53,8 @@ highest rate without loss, and what a server process on this machine uses for it
 
 The packets go to or come from a socket of this program at --peer-address, which
 the server must be allowed to reach; with --direction relay they go from client to
-client, through two relayed addresses of the server. A user may have a quota of
-allocations: with --secret every client is a user of its own.`,
+client, through two relayed addresses of the server. A user may have quotas, of allocations
+and of bytes per second: with --secret every client is a user of its own.`,
 		Args:    cobra.NoArgs,
 		PreRunE: func(*cobra.Command, []string) error { return opts.check() },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runBenchTURN(cmd.Context(), opts, std) },
@@ -77,6 +78,7 @@ func (o *benchTURNOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.rate, "rate", strconv.Itoa(turnload.DefaultRate), "`packets` per second, of all clients together; max: look for the highest rate without loss")
 	f.IntVar(&o.burst, "burst", 1, "`packets` that a client sends at once")
 	f.DurationVar(&o.coalesce, "coalesce", 0, "let UDP packets wait so long for others before they are read together: less work here, more latency (Linux)")
+	f.BoolVar(&o.offload, "offload", false, "exchange bursts with the kernel in one piece, as between good network cards: less work here, and for a server that can (Linux)")
 	f.DurationVar(&o.idle, "idle", 0, "hold the allocations for so long without load at first; with --pid, see what that costs")
 	f.DurationVar(&o.warmup, "warmup", time.Second, "load before the measuring begins")
 	f.DurationVar(&o.duration, "duration", turnload.DefaultDuration, "how long to measure; 0: no load")
@@ -193,7 +195,7 @@ func (o *benchTURNOptions) load(std stdio) (*turnload.Config, error) {
 	return &turnload.Config{
 		Server: o.server, Credential: credential, TLS: trust,
 		Allocations: o.allocations, Direction: turnload.Direction(o.direction), Indications: o.indications,
-		Size: o.size, Rate: rate, Search: search, Burst: o.burst, Coalesce: o.coalesce,
+		Size: o.size, Rate: rate, Search: search, Burst: o.burst, Coalesce: o.coalesce, Offload: o.offload,
 		Idle: o.idle, Warmup: o.warmup, Duration: duration,
 		PeerAddress: peer, PID: o.pid,
 		Progress: func(text string) { fmt.Fprintln(std.err, text) },
@@ -277,6 +279,9 @@ func (o *benchTURNOptions) print(std stdio, r *turnload.Report) error {
 func (o *benchTURNOptions) printLoad(t *table, r *turnload.Report) {
 	t.row(nil, "packets sent, received", fmt.Sprintf("%d, %d", r.Sent, r.Received))
 	t.row(nil, "packets lost", fmt.Sprintf("%.3f %%", r.LostPercent))
+	if r.Overruns > 0 {
+		t.row(nil, "  of which not read here in time", fmt.Sprint(r.Overruns))
+	}
 	if r.SendError != "" {
 		t.row(nil, "  a send failed", oneLine(r.SendError))
 	}
@@ -285,7 +290,7 @@ func (o *benchTURNOptions) printLoad(t *table, r *turnload.Report) {
 	case turnload.LimitLoss:
 		t.row(nil, "  above", "packets are lost")
 	case turnload.LimitLoad:
-		t.row(nil, "  above", "this machine cannot send: the server may carry more")
+		t.row(nil, "  above", "the load is more than this machine can do: the server may carry more")
 	}
 	t.row(nil, "latency, p50 p90 p99 max", percentiles(r.Latency))
 	if o.pid != 0 {

@@ -26,7 +26,7 @@ type contest struct {
 	rows    []row
 }
 
-// row is a figure of both servers.
+// row is a figure of both servers, or without unit a note on the one before.
 type row struct {
 	what, unit   string
 	coturn, ours float64
@@ -124,10 +124,17 @@ func (c *contest) add(what, unit string, medians [2]float64, target float64, atL
 	c.rows = append(c.rows, row{what, unit, medians[0], medians[1], target, atLeast})
 }
 
+// note says something about the figure before.
+func (c *contest) note(text string) { c.rows = append(c.rows, row{what: text}) }
+
 func (c *contest) print(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "figure\tcoturn\tours\t\tratio\ttarget\t")
 	for _, r := range c.rows {
+		if r.unit == "" {
+			fmt.Fprintln(tw, r.what+"\t\t\t\t\t\t")
+			continue
+		}
 		fmt.Fprintf(tw, "%s\t%.4g\t%.4g\t%s\t%s\t\n", r.what, r.coturn, r.ours, r.unit, r.verdict())
 	}
 	tw.Flush()

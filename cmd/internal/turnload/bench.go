@@ -102,7 +102,7 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 	if err := b.server.resolve(ctx, b.cfg.TLS); err != nil {
 		return err
 	}
-	if b.wire, err = newWire(b.cfg.Coalesce); err != nil {
+	if b.wire, err = newWire(b.cfg.Coalesce, b.cfg.Offload); err != nil {
 		return err
 	}
 	if b.peer, err = b.wire.open(netip.AddrPortFrom(b.cfg.PeerAddress, 0), netip.AddrPort{}, b.receive); err != nil {

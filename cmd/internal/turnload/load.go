@@ -71,7 +71,7 @@ func (b *bench) measured(ctx context.Context, rate float64, d time.Duration) (*p
 func (b *bench) reportPass(p *pass, cpu time.Duration) {
 	r := &b.report
 	r.Sent, r.Received, r.Rate = p.sent, p.received.Load(), p.reached()
-	r.LostPercent, r.CPUPerPacket, r.SendError = 0, 0, ""
+	r.LostPercent, r.Overruns, r.CPUPerPacket, r.SendError = 0, p.overruns, 0, ""
 	if p.sent > 0 {
 		r.LostPercent = 100 * float64(p.lost()) / float64(p.sent)
 	}

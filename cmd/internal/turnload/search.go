@@ -19,6 +19,9 @@ const (
 
 	slowest = 100 // packets/s
 	maxStep = 500 * time.Millisecond
+
+	// chances are how often a rate is tried: what is lost once or twice may be this machine's doing.
+	chances = 3
 )
 
 // search measures at the highest rate without loss.
@@ -66,10 +69,9 @@ func highestRate(start float64, holds func(rate float64) (bool, error)) (float64
 	}
 }
 
-// sustained reports whether a rate is without loss, and if not, what limits it. What is lost once may be this
-// machine's doing; what is lost twice is the server's.
+// sustained reports whether a rate is without loss, and if not, what limits it.
 func (b *bench) sustained(ctx context.Context, rate float64, d time.Duration) (ok bool, limit string, err error) {
-	for range 2 {
+	for range chances {
 		p, err := b.measured(ctx, rate, d)
 		if err != nil {
 			return false, "", err
@@ -81,6 +83,8 @@ func (b *bench) sustained(ctx context.Context, rate float64, d time.Duration) (o
 			limit = LimitLoad
 		case lost <= lossFree:
 			return true, "", nil
+		case p.overruns > 0:
+			limit = LimitLoad
 		default:
 			limit = LimitLoss
 		}

@@ -88,6 +88,10 @@ type Config struct {
 	// part of the latency, and saves time of this machine. Default 0. Linux only.
 	Coalesce time.Duration
 
+	// Offload exchanges the packets of a burst with the kernel in one piece where they travel over UDP (UDP_SEGMENT,
+	// UDP_GRO), as network cards do that can: less work for this machine, and for a server that does so too. Linux only.
+	Offload bool
+
 	// Idle holds the allocations for so long before the load, to see what that costs the server. Default: not.
 	Idle time.Duration
 

@@ -66,6 +66,19 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// Bursts that are handed over, and come, in one piece.
+func TestOffload(t *testing.T) {
+	for _, direction := range []Direction{Up, Down} {
+		cfg := small(newFake(t, nil).url())
+		cfg.Direction, cfg.Offload, cfg.Burst, cfg.Size = direction, true, 8, 300
+		r := run(t, cfg)
+		if r.Sent%8 != 0 {
+			t.Errorf("%d packets were sent, in bursts of 8", r.Sent)
+		}
+		wantAll(t, r)
+	}
+}
+
 func TestLoss(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

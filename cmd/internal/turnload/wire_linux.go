@@ -15,12 +15,15 @@ import (
 //
 // Packets leave one by one, as they do on a network, although many may be handed over in one call: were they one
 // large datagram (UDP_SEGMENT), a server could take them as one. Nor are they received as one (UDP_GRO): cutting what
-// the server sent in one piece is left to its side, where the network card or the kernel does it.
+// the server sent in one piece is left to its side, where the network card or the kernel does it. With offload both
+// are done.
 type wire struct {
 	coalesce time.Duration
+	offload  bool
 	epoll    int
 	stop     int // an event descriptor
 	done     chan struct{}
+	outgoing sync.Pool
 
 	mu      sync.Mutex
 	sockets []*socket // guarded by mu
@@ -28,20 +31,19 @@ type wire struct {
 
 // socket is closed with its wire.
 type socket struct {
+	wire   *wire
 	fd     int
 	local  netip.AddrPort
 	handle func([]byte)
 }
 
-const receiveBatch = 64
-
 // newWire makes a wire that reads what has come, and then waits for a while before it looks again.
-func newWire(coalesce time.Duration) (*wire, error) {
+func newWire(coalesce time.Duration, offload bool) (*wire, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create", err)
 	}
-	w := &wire{coalesce: coalesce, epoll: epoll, done: make(chan struct{})}
+	w := &wire{coalesce: coalesce, offload: offload, epoll: epoll, done: make(chan struct{})}
 	if w.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		unix.Close(epoll)
 		return nil, os.NewSyscallError("eventfd", err)
@@ -87,7 +89,7 @@ func (w *wire) open(at, to netip.AddrPort, handle func([]byte)) (*socket, error)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	s := &socket{fd: fd, handle: handle}
+	s := &socket{wire: w, fd: fd, handle: handle}
 	if err := s.setUp(at, to); err != nil {
 		unix.Close(fd)
 		return nil, err
@@ -106,6 +108,11 @@ func (s *socket) setUp(at, to netip.AddrPort) error {
 	for _, way := range []int{unix.SO_RCVBUF, unix.SO_SNDBUF} {
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, way, socketBuffer); err != nil {
 			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	if s.wire.offload {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_UDP, unix.UDP_GRO, 1); err != nil {
+			return os.NewSyscallError("setsockopt UDP_GRO", err)
 		}
 	}
 	if err := unix.Bind(s.fd, sockaddr(at)); err != nil {
@@ -129,6 +136,22 @@ func (s *socket) setUp(at, to netip.AddrPort) error {
 	return nil
 }
 
+// overruns is how many packets the sockets had no room for, because they were not read in time.
+func (w *wire) overruns() (n uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.sockets {
+		var info [unix.SK_MEMINFO_VARS]uint32
+		size := uint32(unsafe.Sizeof(info))
+		_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(s.fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		if errno == 0 {
+			n += uint64(info[unix.SK_MEMINFO_DROPS])
+		}
+	}
+	return n
+}
+
 func sockaddr(at netip.AddrPort) unix.Sockaddr {
 	if at.Addr().Is4() {
 		return &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}
@@ -141,7 +164,7 @@ func (w *wire) serve() {
 	defer close(w.done)
 	pace := newPacer()
 	defer pace.close()
-	in := newIncoming()
+	in := newIncoming(w.offload)
 	events := make([]unix.EpollEvent, 2*receiveBatch)
 	for {
 		n, err := unix.EpollWait(w.epoll, events, -1)
@@ -159,73 +182,4 @@ func (w *wire) serve() {
 		}
 		pace.sleep(w.coalesce)
 	}
-}
-
-// incoming is where packets are received.
-type incoming struct {
-	messages [receiveBatch]unix.Mmsghdr
-	vectors  [receiveBatch]unix.Iovec
-	buffers  [receiveBatch][maxFrame]byte
-}
-
-func newIncoming() *incoming {
-	in := new(incoming)
-	for i := range in.messages {
-		in.vectors[i].Base = &in.buffers[i][0]
-		in.vectors[i].SetLen(maxFrame)
-		in.messages[i].Hdr.Iov = &in.vectors[i]
-		in.messages[i].Hdr.SetIovlen(1)
-	}
-	return in
-}
-
-// read hands over what has come to a socket, up to a batch: epoll says if there is more.
-func (in *incoming) read(s *socket) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&in.messages[0])), receiveBatch, unix.MSG_DONTWAIT, 0, 0)
-	if errno != 0 {
-		return // news of a packet that could not be delivered, or nothing there
-	}
-	for i := range int(n) {
-		s.handle(in.buffers[i][:in.messages[i].Len])
-	}
-}
-
-// sendTo sends to an address; none: to where the socket is connected.
-func (s *socket) sendTo(frames [][]byte, to netip.AddrPort) error {
-	var messages [MaxBurst]unix.Mmsghdr
-	var vectors [MaxBurst]unix.Iovec
-	name, nameLen := rawName(to)
-	for i, frame := range frames {
-		vectors[i].Base = &frame[0]
-		vectors[i].SetLen(len(frame))
-		messages[i].Hdr.Iov = &vectors[i]
-		messages[i].Hdr.SetIovlen(1)
-		if nameLen > 0 {
-			messages[i].Hdr.Name, messages[i].Hdr.Namelen = &name[0], nameLen
-		}
-	}
-	for rest := messages[:len(frames)]; len(rest) > 0; {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&rest[0])), uintptr(len(rest)), unix.MSG_DONTWAIT, 0, 0)
-		if errno != 0 {
-			return os.NewSyscallError("sendmmsg", errno)
-		}
-		rest = rest[n:]
-	}
-	return nil
-}
-
-// rawName is an address as the kernel reads it.
-func rawName(to netip.AddrPort) (name [unix.SizeofSockaddrInet6]byte, length uint32) {
-	port := [2]byte{byte(to.Port() >> 8), byte(to.Port())}
-	switch {
-	case !to.IsValid():
-		return name, 0
-	case to.Addr().Is4():
-		a := (*unix.RawSockaddrInet4)(unsafe.Pointer(&name))
-		a.Family, a.Addr, a.Port = unix.AF_INET, to.Addr().As4(), *(*uint16)(unsafe.Pointer(&port))
-		return name, unix.SizeofSockaddrInet4
-	}
-	a := (*unix.RawSockaddrInet6)(unsafe.Pointer(&name))
-	a.Family, a.Addr, a.Port = unix.AF_INET6, to.Addr().As16(), *(*uint16)(unsafe.Pointer(&port))
-	return name, unix.SizeofSockaddrInet6
 }

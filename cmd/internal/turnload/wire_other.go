@@ -24,7 +24,7 @@ type socket struct {
 }
 
 // newWire makes a wire. It reads at once, packet by packet.
-func newWire(time.Duration) (*wire, error) { return new(wire), nil }
+func newWire(time.Duration, bool) (*wire, error) { return new(wire), nil }
 
 // close closes all sockets and waits until nothing is received any more.
 func (w *wire) close() {
@@ -53,6 +53,9 @@ func (w *wire) open(at, to netip.AddrPort, handle func([]byte)) (*socket, error)
 	w.readers.Go(func() { s.serve(handle) })
 	return s, nil
 }
+
+// overruns is how many packets the sockets had no room for: that is not known.
+func (w *wire) overruns() uint64 { return 0 }
 
 func dialOrListen(at, to netip.AddrPort) (*net.UDPConn, error) {
 	if to.IsValid() {

@@ -1,0 +1,72 @@
+package turnserver
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+)
+
+// family is one of IP's.
+type family int
+
+const (
+	ipv4 family = iota
+	ipv6
+	families
+)
+
+func familyOf(a netip.Addr) family {
+	if a.Unmap().Is4() {
+		return ipv4
+	}
+	return ipv6
+}
+
+// Transport is what carries messages between a client and the relay.
+type Transport uint8
+
+// The transports.
+const (
+	UDP Transport = iota
+	TCP
+	TLS  // over TCP
+	DTLS // over UDP
+)
+
+func (t Transport) String() string { return [...]string{"UDP", "TCP", "TLS", "DTLS"}[t] }
+
+// fiveTuple names a client's transport to us (RFC 8656 section 2).
+type fiveTuple struct {
+	client, server netip.AddrPort
+	transport      Transport
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// hostNets returns the networks of this machine, each as its own address there with the network's length.
+func hostNets() ([]netip.Prefix, error) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list this machine's addresses: %w", err)
+	}
+	var nets []netip.Prefix
+	for _, address := range addresses {
+		if prefix, err := netip.ParsePrefix(address.String()); err == nil {
+			nets = append(nets, prefix)
+		}
+	}
+	return nets, nil
+}
+
+// addressesOf returns each address of a family once, since several interfaces may share one; those that need a zone
+// to be reached are left out.
+func addressesOf(nets []netip.Prefix, f family) []netip.Addr {
+	var ips []netip.Addr
+	for _, prefix := range nets {
+		if ip := prefix.Addr(); familyOf(ip) == f && !slices.Contains(ips, ip) && !(ip.Is6() && ip.IsLinkLocalUnicast()) {
+			ips = append(ips, ip)
+		}
+	}
+	return ips
+}

@@ -1,0 +1,93 @@
+package turnserver
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sigctl/sigctl/pkg/udp"
+	"github.com/sigctl/sigctl/turnserver/internal/stream"
+)
+
+// maxDatagram is the longest UDP payload, in bytes, that IPv4 carries.
+const maxDatagram = 65507
+
+// client is who is at the other end of a five-tuple, and the way to it.
+type client struct {
+	fiveTuple
+	listener *listener    // through which it reached us
+	socket   *udp.Socket  // UDP: on which its packets come
+	conn     *stream.Conn // the other transports
+}
+
+// send sends the client one message: head and body together are STUN, or ChannelData without padding. It never waits:
+// what finds a full queue is dropped, and false returned. Body belongs to q until its next Flush.
+func (c *client) send(q *udp.Queue, head, body []byte) bool {
+	if c.conn != nil {
+		return c.conn.Send(head, body)
+	}
+	if len(head)+len(body) > maxDatagram {
+		return false
+	}
+	q.Add(c.socket, c.client, head, body)
+	return true
+}
+
+// sendCopy is send for a message that changes before the next Flush.
+func (c *client) sendCopy(q *udp.Queue, message []byte) bool {
+	if c.conn != nil {
+		return c.conn.Send(nil, message)
+	}
+	if len(message) > maxDatagram {
+		return false
+	}
+	q.AddCopy(c.socket, c.client, message)
+	return true
+}
+
+// allocation is a relayed address, for as long as it lives (RFC 8656 section 2.2). The library keeps its permissions,
+// channels and lifetime, and says what becomes of them; all packets are ours.
+type allocation struct {
+	// set at construction
+	server *Server
+	client client
+	owner  identity
+	life   uint64 // no other allocation has or had it; see control
+	opened time.Time
+	socket *udp.Socket
+	local  netip.AddrPort
+	public netip.AddrPort // what clients are told; the same as local without a NAT
+	use    *usage         // of its owner
+
+	answer atomic.Pointer[[]byte] // to the Allocate request, for when that comes again; set by the guard
+
+	flows flowTable
+	once  sync.Once
+	ended chan struct{} // closed by end
+}
+
+// serve reads what peers send until the allocation ends, after the longest lifetime at the latest.
+func (a *allocation) serve() {
+	oldest := time.AfterFunc(a.server.MaxLifetime, a.end)
+	defer oldest.Stop()
+	defer a.end() // a socket error
+	b := newBatch(a.client.listener)
+	_ = a.socket.Serve(func(packets []udp.Packet) { a.fromPeers(b, packets) })
+}
+
+// end ends the allocation, by the library's doing or ours. Nothing of it is left when it returns, but for its reader,
+// which the server waits for.
+func (a *allocation) end() {
+	a.once.Do(func() {
+		close(a.ended)
+		a.flows.end()
+		a.server.allocations.remove(a) // before the port can be another's
+		a.socket.Close()
+		if a.client.conn != nil {
+			a.client.conn.Keep(false)
+		}
+		a.server.Logger.Debug("allocation ended", "user", a.owner.user, "client", a.client.client, "relay", a.public,
+			"lived", a.server.auth.now().Sub(a.opened))
+	})
+}

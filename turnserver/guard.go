@@ -1,0 +1,132 @@
+package turnserver
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pion/stun/v3"
+)
+
+// guard answers the requests of clients. It checks their shape, who signs them and what they ask for, in the order of
+// RFC 8489 section 9.2.4 and RFC 8656, and makes every error response itself; control gets only what passes. Many
+// goroutines call it, but the requests of one client come one after the other.
+type guard struct {
+	// set at construction
+	server    *Server
+	nonces    *nonces
+	strangers *strangers
+	requests  sync.Pool // of *request
+
+	alternate atomic.Pointer[netip.AddrPort] // set: nothing new is opened; the zero AddrPort: without naming another server
+	warned    atomic.Int64                   // the second in which a refused allocation was last logged
+}
+
+func newGuard(s *Server) *guard {
+	return &guard{
+		server: s, nonces: newNonces(s.NonceLifetime, s.auth.now), strangers: newStrangers(),
+		requests: sync.Pool{New: func() any { return new(request) }},
+	}
+}
+
+// handle returns the answer to a STUN message of a client, or nil. The message is the guard's until it returns; the answer
+// is the caller's.
+func (g *guard) handle(c *client, raw []byte) []byte {
+	r := g.requests.Get().(*request)
+	defer func() { r.reset(); g.requests.Put(r) }()
+	r.client = c
+	if !r.parse(raw) {
+		c.listener.counters.drop(dropMalformed)
+		return nil
+	}
+	if r.message.Type.Class != stun.ClassRequest {
+		return nil
+	}
+	switch r.message.Type.Method {
+	case stun.MethodBinding:
+		return g.binding(r)
+	case stun.MethodAllocate, stun.MethodRefresh, stun.MethodCreatePermission, stun.MethodChannelBind:
+		return g.turn(r)
+	}
+	c.listener.counters.drop(dropMalformed)
+	return nil
+}
+
+// binding tells a client its address (RFC 8489 section 12).
+func (g *guard) binding(r *request) []byte {
+	if r.client.transport == UDP && g.server.allocations.of(r.client.fiveTuple) == nil && !g.strangers.binding.allow(r.client.client.Addr()) {
+		r.client.listener.counters.drop(dropStranger)
+		return nil
+	}
+	if unknown := r.unknown(); len(unknown) > 0 {
+		return r.refuse(refuse(stun.CodeUnknownAttribute, unknown))
+	}
+	at := r.client.client
+	return r.respond(stun.ClassSuccessResponse, stun.XORMappedAddress{IP: at.Addr().AsSlice(), Port: int(at.Port())})
+}
+
+// turn answers a request of TURN.
+func (g *guard) turn(r *request) []byte {
+	r.allocation = g.server.allocations.of(r.client.fiveTuple)
+	if code := g.authenticate(r); code != 0 {
+		return g.turnAway(r, code)
+	}
+	answer, err := g.perform(r)
+	refused, ok := errors.AsType[*refusal](err)
+	switch {
+	case err == nil:
+		return answer
+	case ok:
+		return r.refuse(refused)
+	case errors.Is(err, net.ErrClosed): // the server ends
+		return nil
+	case r.allocation != nil && r.allocation.hasEnded(): // in the meantime
+		return r.refuse(refuse(stun.CodeAllocMismatch))
+	}
+	g.server.Logger.Error("request failed", "client", r.client.client, "method", r.message.Type.Method, "err", err)
+	return r.refuse(refuse(stun.CodeServerError))
+}
+
+// turnAway refuses a request that is not authenticated. What it costs a stranger who is not there, or not whom the address
+// says, has a bound: see strangers.
+func (g *guard) turnAway(r *request, code stun.ErrorCode) []byte {
+	if r.client.transport == UDP && r.allocation == nil && !g.strangers.refusal.allow(r.client.client.Addr()) {
+		r.client.listener.counters.drop(dropStranger)
+		return nil
+	}
+	if code == stun.CodeBadRequest {
+		return r.refuse(refuse(code))
+	}
+	return r.refuse(g.challenge(r, code))
+}
+
+// challenge refuses a request, and says how to sign the next one.
+func (g *guard) challenge(r *request, code stun.ErrorCode) *refusal {
+	return refuse(code, stun.NewRealm(g.server.Realm), stun.NewNonce(g.nonces.issue(r.client.fiveTuple)))
+}
+
+// perform does what an authenticated request asks for.
+func (g *guard) perform(r *request) ([]byte, error) {
+	if unknown := r.unknown(); len(unknown) > 0 {
+		return nil, refuse(stun.CodeUnknownAttribute, unknown)
+	}
+	if r.message.Type.Method == stun.MethodAllocate {
+		return g.allocate(r)
+	}
+	if r.allocation == nil {
+		return nil, refuse(stun.CodeAllocMismatch)
+	}
+	if !r.isOwner {
+		return nil, refuse(stun.CodeWrongCredentials)
+	}
+	switch r.message.Type.Method {
+	case stun.MethodRefresh:
+		return g.refresh(r)
+	case stun.MethodCreatePermission:
+		return g.permit(r)
+	default:
+		return g.bind(r)
+	}
+}

@@ -1,0 +1,190 @@
+package turnserver
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/pion/stun/v3"
+)
+
+// Lifetimes of allocations between two refreshes.
+const (
+	defaultLifetime = 600 * time.Second // RFC 8656 section 3.2
+
+	// longestLifetime is what a client gets that asks for more. It should be an hour (RFC 8656 section 7.2), which the
+	// library takes for no wish at all.
+	longestLifetime = time.Hour - time.Second
+)
+
+const (
+	protocolUDP = 17   // of REQUESTED-TRANSPORT
+	reserveNext = 0x80 // of EVEN-PORT: the R bit
+)
+
+// allocate opens an allocation (RFC 8656 section 7.2).
+func (g *guard) allocate(r *request) ([]byte, error) {
+	if r.allocation != nil {
+		if answer := r.allocation.answer.Load(); answer != nil && r.isOwner && r.isAnsweredBy(*answer) {
+			return *answer, nil // to the same request, which came again
+		}
+		return nil, refuse(stun.CodeAllocMismatch)
+	}
+	w, also, err := r.wanted()
+	lifetime := r.lifetime()
+	switch {
+	case err != nil:
+		return nil, err
+	case r.isMalformed:
+		return nil, refuse(stun.CodeBadRequest)
+	case g.alternate.Load() != nil:
+		return nil, g.refused(r, errDraining)
+	}
+	a, token, err := g.server.open(r.client, r.signer, w)
+	if err != nil {
+		return nil, g.refused(r, err)
+	}
+	if w.reserve {
+		also = append(also, stun.RawAttribute{Type: stun.AttrReservationToken, Value: token[:]})
+	}
+	answer, err := g.server.control.allocate(a, r.message.TransactionID, lifetime)
+	if err == nil {
+		answer, err = r.pass(answer, also...)
+	}
+	if err != nil {
+		a.end()
+		return nil, err
+	}
+	a.answer.Store(&answer)
+	g.opened(a)
+	return answer, nil
+}
+
+// isAnsweredBy reports whether an answer is that to this request: they have the transaction id in common.
+func (r *request) isAnsweredBy(answer []byte) bool {
+	return r.message.TransactionID == [stun.TransactionIDSize]byte(answer[8:headerSize])
+}
+
+// wanted reads what is asked of the relayed address, and what the answer has to say besides.
+func (r *request) wanted() (w wanted, also []stun.Setter, err error) {
+	transport, hasTransport := r.getSized(stun.AttrRequestedTransport, 4)
+	even, hasEven := r.getSized(stun.AttrEvenPort, 1)
+	token, hasToken := r.getSized(stun.AttrReservationToken, len(w.token))
+	_, hasFamily := r.getSized(stun.AttrRequestedAddressFamily, 4)
+	additional, hasAdditional := r.getSized(attrAdditionalAddressFamily, 4)
+	w.even, w.reserve = hasEven, hasEven && even[0]&reserveNext != 0
+	switch {
+	case r.isMalformed, !hasTransport:
+		return w, nil, refuse(stun.CodeBadRequest)
+	case transport[0] != protocolUDP:
+		return w, nil, refuse(stun.CodeUnsupportedTransProto)
+	case hasToken && (hasEven || hasFamily || hasAdditional), hasAdditional && (hasFamily || w.reserve):
+		return w, nil, refuse(stun.CodeBadRequest)
+	case hasAdditional && additional[0] != numberIPv6:
+		return w, nil, refuse(stun.CodeBadRequest)
+	case hasToken && [8]byte(token) == [8]byte{}: // which open takes for none
+		return w, nil, refuse(stun.CodeInsufficientCapacity)
+	case hasToken:
+		w.token = [8]byte(token)
+	case hasAdditional:
+		also = append(also, stun.RawAttribute{Type: attrAddressErrorCode, Value: noSecondAddress()})
+	}
+	w.family, _, err = r.family()
+	return w, also, err
+}
+
+// noSecondAddress says that there will be no IPv6 address beside the IPv4 one (RFC 8656 section 18.12).
+func noSecondAddress() []byte {
+	return append([]byte{numberIPv6, 0, 4, 40}, "Address Family not Supported"...)
+}
+
+// family reads REQUESTED-ADDRESS-FAMILY, and whether there is one. The default is IPv4.
+func (r *request) family() (family, bool, error) {
+	value, ok := r.getSized(stun.AttrRequestedAddressFamily, 4)
+	switch {
+	case !ok:
+		return ipv4, false, nil
+	case value[0] == numberIPv4:
+		return ipv4, true, nil
+	case value[0] == numberIPv6:
+		return ipv6, true, nil
+	}
+	return 0, false, refuse(stun.CodeAddrFamilyNotSupported)
+}
+
+// lifetime reads LIFETIME: what is asked for, between the default and the longest. Only Refresh may ask for 0.
+func (r *request) lifetime() time.Duration {
+	value, ok := r.getSized(stun.AttrLifetime, 4)
+	if !ok {
+		return defaultLifetime
+	}
+	asked := time.Duration(binary.BigEndian.Uint32(value)) * time.Second
+	if asked == 0 && r.message.Type.Method == stun.MethodRefresh {
+		return 0
+	}
+	return min(max(asked, defaultLifetime), longestLifetime)
+}
+
+// refresh prolongs an allocation or ends it (RFC 8656 section 8.2).
+func (g *guard) refresh(r *request) ([]byte, error) {
+	family, hasFamily, err := r.family()
+	lifetime := r.lifetime()
+	switch {
+	case r.isMalformed:
+		return nil, refuse(stun.CodeBadRequest)
+	case err != nil:
+		return nil, err
+	case hasFamily && family != familyOf(r.allocation.local.Addr()):
+		return nil, refuse(stun.CodePeerAddrFamilyMismatch)
+	}
+	answer, err := g.server.control.refresh(r.allocation, r.message.TransactionID, lifetime)
+	if err != nil {
+		return nil, err
+	}
+	return r.pass(answer)
+}
+
+// refused turns an error of Server.open into a refusal, and logs it, once a second at most: a client can ask again and
+// again.
+func (g *guard) refused(r *request, err error) error {
+	if now := g.server.auth.now().Unix(); g.warned.Swap(now) != now {
+		g.server.Logger.Warn("allocation refused", "user", r.signer.user, "client", r.client.client, "err", err)
+	}
+	switch {
+	case errors.Is(err, errKicked):
+		r.signer = identity{} // a challenge is not signed
+		return g.challenge(r, stun.CodeUnauthorized)
+	case errors.Is(err, errDraining):
+		return g.elsewhere(r)
+	case errors.Is(err, errUserQuota):
+		return refuse(stun.CodeAllocQuotaReached)
+	case errors.Is(err, errFamily):
+		return refuse(stun.CodeAddrFamilyNotSupported)
+	case errors.Is(err, errFull), errors.Is(err, errNoPort), errors.Is(err, errNoToken):
+		return refuse(stun.CodeInsufficientCapacity)
+	}
+	return err
+}
+
+// elsewhere sends a client to the other server, if there is one that it can reach (RFC 8489 section 10).
+func (g *guard) elsewhere(r *request) error {
+	alternate := g.alternate.Load()
+	if alternate == nil || !alternate.IsValid() || familyOf(alternate.Addr()) != familyOf(r.client.client.Addr()) {
+		return refuse(stun.CodeAllocQuotaReached)
+	}
+	return refuse(stun.CodeTryAlternate, &stun.AlternateServer{IP: alternate.Addr().AsSlice(), Port: int(alternate.Port())})
+}
+
+// opened tells of an allocation of which the client is about to be told.
+func (g *guard) opened(a *allocation) {
+	s := g.server
+	if a.client.conn != nil {
+		a.client.conn.Keep(true)
+	}
+	if a.owner.username == s.auth.probe.name {
+		return
+	}
+	s.created.Add(1)
+	s.Logger.Info("allocation", "user", a.owner.user, "client", a.client.client, "transport", a.client.transport, "relay", a.public)
+	s.Allocated(a.owner.user, a.client.client, a.public)
+}
