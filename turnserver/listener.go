@@ -183,6 +183,7 @@ func bindShards(at netip.AddrPort, n int) ([]*udp.Socket, error) {
 func (s *Server) tls() *tls.Config {
 	config := s.TLS.Clone()
 	config.NextProtos = []string{"stun.turn", "stun.nat-discovery"}
+	config.DynamicRecordSizingDisabled = true // a message is a record
 	return config
 }
 

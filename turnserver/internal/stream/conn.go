@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"sync"
@@ -36,7 +37,10 @@ type Conn struct {
 func (c *Conn) start() {
 	limits := c.acceptor.limits
 	c.deadline.nc, c.deadline.timeout, c.deadline.login = c.nc, limits.LoginTimeout, c.accepted.Add(limits.LoginTimeout)
-	c.out.nc, c.out.datagrams, c.out.max, c.out.timeout = c.nc, c.datagrams, limits.MaxQueue, limits.WriteTimeout
+	// With TLS a message is a record: there are clients, coturn's among them, that read no second one out of a record.
+	_, secured := c.nc.(interface{ ConnectionState() tls.ConnectionState })
+	c.out.nc, c.out.datagrams, c.out.records = c.nc, c.datagrams, c.datagrams || secured
+	c.out.max, c.out.timeout = limits.MaxQueue, limits.WriteTimeout
 	c.out.write, c.out.failed = c.out.loop, c.fault
 	size := idleBuffer
 	if c.datagrams {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,10 +13,10 @@ import (
 // chunkSize is how many bytes are written at once: with TLS one record (RFC 8446 section 5.1).
 const chunkSize = 16 << 10
 
-// sizePrefix is how many bytes tell a message's length in a chunk of datagrams.
+// sizePrefix is how many bytes tell a record's length in a chunk of them.
 const sizePrefix = 2
 
-// chunk is a piece of what waits to be written: of a stream, or whole datagrams, each behind its length.
+// chunk is a piece of what waits to be written: of a stream, or whole records, each behind its length.
 type chunk struct {
 	next *chunk
 	n    int
@@ -25,13 +26,17 @@ type chunk struct {
 // chunks are where queues lie. A connection with nothing to write holds none.
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
+// maxRecord is the longest record.
+const maxRecord = len(chunk{}.b) - sizePrefix
+
 // outbox is what waits to be written to a client. Its writer is started when there is something to write and ends when
 // there is nothing left.
 type outbox struct {
 	// set at construction
 	nc        net.Conn
-	datagrams bool
-	max       int // bytes
+	records   bool // each message is a write of its own, as long as it fits
+	datagrams bool // records that cannot be divided, and need no padding
+	max       int  // bytes
 	timeout   time.Duration
 	failed    func(error) // called by the writer, if it fails
 	write     func()      // (*outbox).loop; here it costs nothing to start it
@@ -47,28 +52,51 @@ type outbox struct {
 var padding [3]byte
 
 func (o *outbox) add(head, body []byte) bool {
-	size := len(head) + len(body)
+	size, pads := len(head)+len(body), 0
+	if !o.datagrams {
+		pads = pad(size) - size
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed || size == 0 {
+	if o.closed || size == 0 || !o.queueLocked(head, body, padding[:pads]) {
 		return false
-	}
-	if o.datagrams {
-		if !o.addPrefixLocked(size) {
-			return false
-		}
-	} else if !o.takeLocked(pad(size)) {
-		return false
-	}
-	o.appendLocked(head)
-	o.appendLocked(body)
-	if !o.datagrams {
-		o.appendLocked(padding[:pad(size)-size])
 	}
 	if !o.writing {
 		o.writing = true
 		o.writer.Add(1)
 		go o.write()
+	}
+	return true
+}
+
+func (o *outbox) queueLocked(head, body, pads []byte) bool {
+	size := len(head) + len(body) + len(pads)
+	switch {
+	case !o.records:
+		if !o.takeLocked(size) {
+			return false
+		}
+	case size <= maxRecord:
+		if !o.beginLocked(size) {
+			return false
+		}
+	default:
+		return !o.datagrams && o.divideLocked(slices.Concat(head, body, pads))
+	}
+	o.appendLocked(head)
+	o.appendLocked(body)
+	o.appendLocked(pads)
+	return true
+}
+
+// divideLocked queues a message that is longer than a record.
+func (o *outbox) divideLocked(message []byte) bool {
+	if len(message)+sizePrefix*(len(message)/maxRecord+1) > o.max-o.queued {
+		return false
+	}
+	for piece := range slices.Chunk(message, maxRecord) {
+		o.beginLocked(len(piece)) // there is room
+		o.appendLocked(piece)
 	}
 	return true
 }
@@ -82,16 +110,18 @@ func (o *outbox) takeLocked(n int) bool {
 	return true
 }
 
-// addPrefixLocked begins a datagram, which is never divided.
-func (o *outbox) addPrefixLocked(size int) bool {
+// beginLocked begins a record, which is never divided, if there is room for it.
+func (o *outbox) beginLocked(size int) bool {
 	n := sizePrefix + size
-	if n > len(chunk{}.b) || !o.takeLocked(n) {
+	if !o.takeLocked(n) {
 		return false
 	}
 	if o.last == nil || len(o.last.b)-o.last.n < n {
 		o.growLocked()
 	}
-	o.appendLocked(binary.BigEndian.AppendUint16(make([]byte, 0, sizePrefix), uint16(size)))
+	var prefix [sizePrefix]byte
+	binary.BigEndian.PutUint16(prefix[:], uint16(size))
+	o.appendLocked(prefix[:])
 	return true
 }
 
@@ -151,7 +181,7 @@ func (o *outbox) freeLocked(c *chunk) {
 }
 
 func (o *outbox) writeChunk(c *chunk) error {
-	if !o.datagrams {
+	if !o.records {
 		return o.writeOne(c.b[:c.n])
 	}
 	for b := c.b[:c.n]; len(b) > 0; {

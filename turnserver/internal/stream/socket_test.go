@@ -284,3 +284,37 @@ func TestNothingLeft(t *testing.T) {
 		t.Errorf("%d descriptors are left, want %d at most", got, fds)
 	}
 }
+
+// TestRecords: with TLS each message comes in a record of its own, those that fit none in several.
+func TestRecords(t *testing.T) {
+	config := serverTLS(t)
+	config.DynamicRecordSizingDisabled = true
+	messages := []string{"a", strings.Repeat("b", 1400), "c", strings.Repeat("d", 40_000), "e"}
+	ta := newTestAcceptor(t, func(a *Acceptor) {
+		a.TLS, a.Handle = config, func(c *Conn) {
+			c.Keep(true)
+			c.out.mu.Lock() // all wait before the first is written
+			for _, m := range messages {
+				if !c.out.queueLocked(nil, []byte(padded(channelData(m))), nil) {
+					t.Errorf("%d bytes are not queued", len(m))
+				}
+			}
+			c.out.mu.Unlock()
+			c.Send([]byte(stunMessage(20)), nil)
+			c.ReadMessage()
+		}
+	})
+	nc := dialTCP(t, ta.listenTCP(), clientTLS())
+	buffer := make([]byte, 1<<16)
+	for _, m := range messages {
+		want := padded(channelData(m))
+		for len(want) > 0 {
+			n, err := nc.Read(buffer) // never beyond the end of a record
+			if err != nil || n != min(len(want), maxRecord) || string(buffer[:n]) != want[:n] {
+				t.Fatalf("read %d bytes, %v, want %d", n, err, min(len(want), maxRecord))
+			}
+			want = want[n:]
+		}
+	}
+	nc.Close()
+}
