@@ -76,7 +76,7 @@ func runDrain(ctx context.Context, opts *drainOptions, std stdio) error {
 		defer cancel()
 	}
 	left := -1
-	err = withRelay(waiting, opts.global.data, func(c *admin.Client) error {
+	err = withRelay(ctx, opts.global.data, func(c *admin.Client) error {
 		for {
 			answer, err := adminDrain.Call(waiting, c, drainRequest{alternate})
 			if err != nil || answer.Empty {
@@ -93,7 +93,7 @@ func runDrain(ctx context.Context, opts *drainOptions, std stdio) error {
 		_, err = fmt.Fprintln(std.out, "The relay is drained: nothing is open, nothing is opened any more.")
 		return err
 	case errors.Is(waiting.Err(), context.DeadlineExceeded) && ctx.Err() == nil:
-		return hint(fmt.Errorf("after %v the relay is not empty: %s left", opts.wait, count(max(left, 0), "allocation")),
+		return hint(fmt.Errorf("after %v the relay is not empty", opts.wait),
 			"it opens nothing new; wait on with sigctl drain, or stop it, which ends them")
 	}
 	return err

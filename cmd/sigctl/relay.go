@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -58,11 +57,12 @@ func listenRelay(opts *relayOptions, cfg *turnserver.Config, trustedProxies []ne
 // listenFault explains why the relay cannot be started.
 func (o *relayOptions) listenFault(err error, cfg *turnserver.Config) error {
 	var socket *net.OpError
-	switch {
-	case len(o.externalIPs) > 0 && errors.Is(err, syscall.EADDRNOTAVAIL):
-		return usage(err, "LOCAL of --"+o.prefix+"external-ip [PUBLIC/]LOCAL must be an address of this machine")
-	case !errors.As(err, &socket) || socket.Addr == nil:
+	if !errors.As(err, &socket) || socket.Addr == nil {
 		return bindFault(o.prefix+"listen", err)
+	}
+	host, _, _ := net.SplitHostPort(socket.Addr.String())
+	if slices.ContainsFunc(o.externalIPs, func(value string) bool { return strings.HasSuffix("/"+value, "/"+host) }) {
+		return usage(err, "LOCAL of --"+o.prefix+"external-ip [PUBLIC/]LOCAL must be an address of this machine")
 	}
 	has := func(addresses []string, network string) bool {
 		return strings.HasPrefix(socket.Net, network) && slices.ContainsFunc(addresses, func(address string) bool {

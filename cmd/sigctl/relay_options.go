@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -222,63 +221,4 @@ func (o *relayOptions) warn(log *slog.Logger) {
 	if len(o.allow) > 0 {
 		log.Warn("--"+o.prefix+"allow-peer: whoever has a credential can send UDP to every service in these ranges", "ranges", o.allow)
 	}
-}
-
-// parseBandwidth reads a number of bytes, with or without a unit. Off is -1.
-func parseBandwidth(text string) (int64, error) {
-	if text == "off" {
-		return -1, nil
-	}
-	digits := strings.TrimRight(text, "kKMGTiB")
-	n, err := strconv.ParseInt(digits, 10, 64)
-	unit := bytesOf(text[len(digits):])
-	if err != nil || n < 1 || unit == 0 || n > 1<<50/unit {
-		return 0, fmt.Errorf("%q is no number of bytes", text)
-	}
-	return n * unit, nil
-}
-
-// bytesOf returns how many a unit has, 0 if there is no such unit.
-func bytesOf(unit string) int64 {
-	switch unit {
-	case "", "B":
-		return 1
-	case "kB":
-		return 1e3
-	case "KiB":
-		return 1 << 10
-	case "MB":
-		return 1e6
-	case "MiB":
-		return 1 << 20
-	case "GB":
-		return 1e9
-	case "GiB":
-		return 1 << 30
-	}
-	return 0
-}
-
-// parsePrefixes reads CIDRs; an address alone is one, too.
-func parsePrefixes(flag string, texts []string) (list []netip.Prefix, err error) {
-	for _, text := range texts {
-		prefix, parseErr := parsePrefix(text)
-		if parseErr != nil {
-			err = errors.Join(err, badFlag(flag, parseErr.Error(), "for example 10.0.0.0/8"))
-			continue
-		}
-		list = append(list, prefix)
-	}
-	return list, err
-}
-
-func parsePrefix(text string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
-		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
-	}
-	prefix, err := netip.ParsePrefix(text)
-	if err != nil || prefix.Addr().Is4In6() {
-		return prefix, fmt.Errorf("%q is not a CIDR", text)
-	}
-	return prefix.Masked(), nil
 }

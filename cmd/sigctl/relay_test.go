@@ -4,13 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -156,8 +156,14 @@ func TestDrainOfTheOnlyRelay(t *testing.T) {
 	}
 }
 
-// Who does not want to wait for ever is told how much is left.
-func TestDrainGivesUp(t *testing.T) {
+// writerFunc is a writer that is told what is written.
+type writerFunc func(text string)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(string(p)); return len(p), nil }
+
+// Who waits for the end of what is open is told how much that is, and who does not
+// want to wait for ever is told that it has not ended.
+func TestDrainWaits(t *testing.T) {
 	opts := testOptions(t)
 	ts := startServer(t, opts)
 	relayed, err := ts.udpRelayClient().Allocate()
@@ -165,13 +171,18 @@ func TestDrainGivesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer relayed.Close()
-	var out, status strings.Builder
-	err = runDrain(t.Context(), &drainOptions{global: opts.global, wait: 1500 * time.Millisecond}, stdio{out: &out, err: &status})
-	if err == nil || exitCode(err) != exitFailed || !strings.Contains(err.Error(), "after 1.5s the relay is not empty: 1 allocation left") {
-		t.Errorf("drain: %v, exit code %d", err, exitCode(err))
+	var status string
+	ctx, cancel := context.WithCancel(t.Context())
+	std := stdio{out: io.Discard, err: writerFunc(func(text string) { status += text; cancel() })}
+	if err := runDrain(ctx, &drainOptions{global: opts.global}, std); exitCode(err) != exitInterrupted {
+		t.Errorf("interrupted: %v, exit code %d", err, exitCode(err))
 	}
-	if got, want := status.String(), "Draining: 1 allocation left\n"; got != want || out.Len() > 0 {
-		t.Errorf("status %q, output %q, want %q and none", got, &out, want)
+	if want := "Draining: 1 allocation left\n"; status != want {
+		t.Errorf("status %q, want %q", status, want)
+	}
+	err = runDrain(t.Context(), &drainOptions{global: opts.global, wait: time.Millisecond}, stdio{out: io.Discard, err: io.Discard})
+	if exitCode(err) != exitFailed || err.Error() != "after 1ms the relay is not empty" {
+		t.Errorf("after its time: %v, exit code %d", err, exitCode(err))
 	}
 }
 
