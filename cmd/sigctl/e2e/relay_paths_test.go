@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// talk lets two people call through a server, and returns how long it took from the call to the path.
+// talk lets two people who are calling say hello, and hang up.
 func talk(t *testing.T, user1, user2 *process, path string) {
 	t.Helper()
 	if code1, code2 := user1.wantPath(path), user2.wantPath(path); code1 != code2 {
@@ -41,9 +41,13 @@ func TestRelayTransports(t *testing.T) {
 		_, name, _ := strings.Cut(url, "=")
 		t.Run(strings.SplitN(url, ":", 2)[0]+" "+name, func(t *testing.T) {
 			s := serveIn(t, data, []string{"--demo", "--turn", "off", "--ice-server", url, "--turn-secret", "file:" + file})
+			opened := strings.Count(r.err.all(), "msg=allocation")
 			talk(t, s.chat("user1", "--relay"), s.chat("user2", "--relay", "--call", "user1"), "relay")
+			if n := strings.Count(r.err.all(), "msg=allocation") - opened; n < 2 {
+				t.Errorf("%d allocations are logged, want one for each", n)
+			}
 			s.signal(syscall.SIGINT)
-			s.wantExit(130)
+			s.wantExit(0)
 		})
 	}
 }
@@ -70,9 +74,12 @@ func TestUDPBlocked(t *testing.T) {
 			began := time.Now()
 			user2 := n.chat(s, tt.url, "user2", "--call", "user1")
 			talk(t, user1, user2, "relay")
+			if got := strings.Count(s.err.all(), "transport=TLS"); got < 2 {
+				t.Errorf("%d allocations over TLS are logged, want one for each", got)
+			}
 			t.Logf("signed in, called, talked and hung up in %v", time.Since(began))
 			s.signal(syscall.SIGINT)
-			s.wantExit(130)
+			s.wantExit(0)
 		})
 	}
 }
@@ -88,7 +95,8 @@ func TestPageRelaysOverTLS(t *testing.T) {
 		{"port of HTTPS", []string{"--share-port", "--turn-tls-listen", ""}},
 	} {
 		s := serveForBrowser(t, append([]string{"--demo"}, tt.args...)...)
-		only := `iceServers.forEach((s) => { s.urls = s.urls.filter((url) => url.startsWith("turns:")); });
+		only := `for (const s of iceServers) s.urls = s.urls.filter((url) => url.startsWith("turns:"));
+iceServers.splice(0, iceServers.length, ...iceServers.filter((s) => s.urls.length));
 const [one, two]`
 		body := strings.Replace(relayedPair, "const [one, two]", only, 1)
 		got := script[struct{ Heard, Local, Remote, URL string }](s.page("user1"), body)
