@@ -9,8 +9,8 @@ import (
 	"github.com/sigctl/sigctl/pkg/udp"
 )
 
-// Nothing is allocated for a packet. (Under the race detector pools forget at random; with the one-packet sockets of other systems the net package
-// may allocate.)
+// Nothing is allocated for a packet. (Under the race detector pools forget at random; with the one-packet sockets of other
+// systems the net package may allocate.)
 func TestNothingIsAllocatedPerPacket(t *testing.T) {
 	p, q := newPlane(t, nil), newPeer(t, "127.0.0.2")
 	f, target := p.bound("alice", 0x4000, q.addr), p.bound("bob", 0x4000, q.addr)
