@@ -1,8 +1,6 @@
 package turnserver
 
-import (
-	"testing"
-)
+import "testing"
 
 // Between relays of this server each end counts what it relays, for its own user and listener.
 func TestRelayToRelayIsCountedAtBoth(t *testing.T) {
