@@ -60,23 +60,25 @@ func (o *relayOptions) listenFault(err error, cfg *turnserver.Config) error {
 	if !errors.As(err, &socket) || socket.Addr == nil {
 		return bindFault(o.prefix+"listen", err)
 	}
-	host, _, _ := net.SplitHostPort(socket.Addr.String())
+	host, port, _ := net.SplitHostPort(socket.Addr.String())
 	if slices.ContainsFunc(o.externalIPs, func(value string) bool { return strings.HasSuffix("/"+value, "/"+host) }) {
 		return usage(err, "LOCAL of --"+o.prefix+"external-ip [PUBLIC/]LOCAL must be an address of this machine")
 	}
-	has := func(addresses []string, network string) bool {
-		return strings.HasPrefix(socket.Net, network) && slices.ContainsFunc(addresses, func(address string) bool {
-			_, port, _ := net.SplitHostPort(address)
-			return strings.HasSuffix(socket.Addr.String(), ":"+port)
+	in := func(addresses []string) bool {
+		return slices.ContainsFunc(addresses, func(address string) bool {
+			h, p, _ := net.SplitHostPort(address)
+			return p == port && (h == host || h == "" || net.ParseIP(h).IsUnspecified())
 		})
 	}
+	flag := "listen"
 	switch {
-	case has(cfg.TLSListen, "tcp"):
-		return bindFault(o.prefix+"tls-listen", err)
-	case has(cfg.DTLSListen, "udp"):
-		return bindFault(o.prefix+"dtls-listen", err)
+	case in(cfg.Listen): // what follows it has the same fault
+	case strings.HasPrefix(socket.Net, "tcp") && in(cfg.TLSListen):
+		flag = "tls-listen"
+	case strings.HasPrefix(socket.Net, "udp") && in(cfg.DTLSListen):
+		flag = "dtls-listen"
 	}
-	return bindFault(o.prefix+"listen", err)
+	return bindFault(o.prefix+flag, err)
 }
 
 // lists are what the flags and the file say of peers.

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -99,3 +104,33 @@ func join(list []netip.Prefix) string {
 	}
 	return strings.Join(texts, " ")
 }
+
+// The hint names the flag that has the address, not one that follows it.
+func TestListenFault(t *testing.T) {
+	for _, tt := range []struct{ args, network, address, want string }{
+		{"--listen 192.0.2.9:0", "tcp4", "192.0.2.9:0", "--listen"},
+		{"--listen 192.0.2.9:0", "udp4", "192.0.2.9:0", "--listen"},
+		{"--listen :3478", "udp4", "127.0.0.1:3478", "--listen"},
+		{"--listen :3478", "tcp6", "[::]:5349", "--tls-listen"},
+		{"--listen 127.0.0.1:3478", "udp4", "127.0.0.1:5349", "--dtls-listen"},
+		{"--listen 127.0.0.1:0 --tls-listen 192.0.2.9:0", "tcp4", "192.0.2.9:0", "--tls-listen"},
+		{"--external-ip 203.0.113.7/192.0.2.9", "udp4", "192.0.2.9:0", "LOCAL of --external-ip"},
+	} {
+		o := relayFlags(t, strings.Fields(tt.args)...)
+		cfg := &turnserver.Config{TLS: new(tls.Config)}
+		if err := o.configure(cfg, nil); err != nil {
+			t.Fatal(err)
+		}
+		socket := &net.OpError{Op: "listen", Net: tt.network, Addr: netAddr(tt.address), Err: syscall.EADDRINUSE}
+		var f *fault
+		if err := o.listenFault(fmt.Errorf("start relay: %w", socket), cfg); !errors.As(err, &f) || !strings.Contains(" "+f.hints[0], " "+tt.want) {
+			t.Errorf("%s: %s %s: %v, hints %q, want %q", tt.args, tt.network, tt.address, err, f.hints, tt.want)
+		}
+	}
+}
+
+// netAddr is an address of some network.
+type netAddr string
+
+func (netAddr) Network() string  { return "" }
+func (a netAddr) String() string { return string(a) }
