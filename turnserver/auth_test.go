@@ -74,15 +74,15 @@ func TestAllocationOutlivesCredential(t *testing.T) {
 
 	again := ts.client("alice")
 	again.username, again.password = c.username, c.password
-	if code := errorCode(again.request(stun.MethodAllocate, requestedUDP)); code == 0 {
-		t.Errorf("a new allocation with the expired credential: got success")
+	if code := errorCode(again.request(stun.MethodAllocate, requestedUDP)); code != 401 {
+		t.Errorf("a new allocation with the expired credential: got %d, want 401", code)
 	}
 	c.username, c.password = "static", "password"
 	if code := errorCode(c.request(stun.MethodAllocate, requestedUDP)); code != 437 {
 		t.Errorf("another user's Allocate on alice's five-tuple: got %d, want 437", code)
 	}
-	if code := errorCode(c.permit(p.addr)); code == 0 {
-		t.Errorf("another user's credential works on alice's allocation")
+	if code := errorCode(c.permit(p.addr)); code != 441 {
+		t.Errorf("another user's permission on alice's allocation: got %d, want 441", code)
 	}
 }
 
@@ -161,16 +161,16 @@ func TestKick(t *testing.T) {
 		t.Errorf("Kick closed %d allocations, want 2", n)
 	}
 	for _, c := range []*testClient{alice, second} {
-		if code := errorCode(c.request(stun.MethodRefresh, lifetime(600))); code == 0 {
-			t.Errorf("Refresh of a kicked user's allocation: got success")
+		if code := errorCode(c.request(stun.MethodRefresh, lifetime(600))); code != 401 {
+			t.Errorf("Refresh of a kicked user's allocation: got %d, want 401", code)
 		}
 	}
 	bob.wantOK(stun.MethodRefresh, bob.request(stun.MethodRefresh, lifetime(600)))
 
 	before := ts.client("alice")
 	before.username, before.password = alice.username, alice.password
-	if code := errorCode(before.request(stun.MethodAllocate, requestedUDP)); code == 0 {
-		t.Errorf("Allocate with a credential from before the kick: got success")
+	if code := errorCode(before.request(stun.MethodAllocate, requestedUDP)); code != 401 {
+		t.Errorf("Allocate with a credential from before the kick: got %d, want 401", code)
 	}
 	ts.clock.advance(time.Second)
 	ts.allocated("alice") // with a credential from after it
