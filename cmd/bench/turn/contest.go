@@ -24,6 +24,8 @@ type contest struct {
 	env     []string
 	servers []*server // coturn, ours
 	rows    []row
+
+	capacities map[string]float64 // of coturn, in packets per second, by kind of load
 }
 
 // row is a figure of both servers, or without unit a note on the one before.
@@ -35,7 +37,7 @@ type row struct {
 }
 
 func newContest(ctx context.Context, opts options) (c *contest, err error) {
-	c = &contest{opts: opts}
+	c = &contest{opts: opts, capacities: map[string]float64{}}
 	c.secret, c.env = newSecret()
 	if c.dir, err = os.MkdirTemp("", "sigctl-bench-turn-*"); err != nil {
 		return nil, err
@@ -116,7 +118,8 @@ func (c *contest) compare(ctx context.Context, rounds int, args []string, figure
 
 func median(values []float64) float64 {
 	slices.Sort(values)
-	return values[len(values)/2]
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
 // add adds a figure to the table.

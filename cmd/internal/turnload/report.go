@@ -18,7 +18,7 @@ type Report struct {
 	Received    uint64      `json:"received"`
 	LostPercent float64     `json:"lostPercent"`
 	Overruns    uint64      `json:"overruns,omitempty"` // lost because this process did not read them in time (Linux)
-	Rate        float64     `json:"rate"` // packets/s that were sent
+	Rate        float64     `json:"rate"`               // packets/s that were sent
 	Latency     Percentiles `json:"latencyMicros"`
 	SendError   string      `json:"sendError,omitempty"` // why a packet did not leave this process
 
