@@ -92,6 +92,10 @@ type Config struct {
 	// NonceLifetime is how long a nonce is good (RFC 8489 section 9.2), at its client's address alone. Default 30 min.
 	NonceLifetime time.Duration
 
+	// OldChannels also takes channel numbers from 0x5000 to 0x7FFF, which RFC 5766 has and RFC 8656 has not. Clients
+	// commonly count from 0x4000; coturn's turnutils_uclient draws them from the whole range.
+	OldChannels bool
+
 	// Shards is how many sockets share each UDP address, each with a goroutine that reads it (SO_REUSEPORT, Linux).
 	// Default one per processor that Go uses.
 	Shards int

@@ -10,10 +10,11 @@ import (
 // maxPeers bounds the peers of one CreatePermission request.
 const maxPeers = 64
 
-// Channel numbers, RFC 8656 section 12.
+// Channel numbers. RFC 8656 section 12 keeps those from 0x5000 on back, which RFC 5766 has.
 const (
-	minChannel = 0x4000
-	maxChannel = 0x4FFF
+	minChannel    = 0x4000
+	maxChannel    = 0x4FFF
+	maxOldChannel = 0x7FFF
 )
 
 // permit installs or refreshes permissions for all peers of a request, or for none (RFC 8656 section 10.2).
@@ -74,7 +75,9 @@ func (g *guard) bind(r *request) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case number < minChannel, number > maxChannel, peer.Port() == 0:
+	case number < minChannel, number > g.server.maxChannel():
+		return nil, &refusal{code: stun.CodeBadRequest, reason: "Channel Number Outside 0x4000-0x4FFF"}
+	case peer.Port() == 0:
 		return nil, refuse(stun.CodeBadRequest)
 	case g.server.policy.Load().isListener(peer):
 		return nil, refuse(stun.CodeForbidden)
@@ -87,6 +90,13 @@ func (g *guard) bind(r *request) ([]byte, error) {
 		return nil, err
 	}
 	return r.pass(answer)
+}
+
+func (s *settings) maxChannel() uint16 {
+	if s.OldChannels {
+		return maxOldChannel
+	}
+	return maxChannel
 }
 
 // hasRoomFor refuses a channel that clashes with another one, and one too many.

@@ -98,6 +98,7 @@ func TestGuardCodes(t *testing.T) {
 		{"channel without number", true, bind, []stun.Setter{good}, 400},
 		{"channel without peer", true, bind, []stun.Setter{channelNumber(0x4000)}, 400},
 		{"channel number too low", true, bind, []stun.Setter{channelNumber(0x3FFF), good}, 400},
+		{"channel number too high", true, bind, []stun.Setter{channelNumber(0x5000), good}, 400},
 		{"channel number too short", true, bind, []stun.Setter{raw(stun.AttrChannelNumber, 0x40, 0), good}, 400},
 		{"channel to port 0", true, bind, []stun.Setter{channelNumber(0x4000), exactly("8.8.8.8:0")}, 400},
 		{"channel denied", true, bind, []stun.Setter{channelNumber(0x4000), denied}, 403},
@@ -318,6 +319,20 @@ func TestPeersAreBounded(t *testing.T) {
 	} {
 		if err := wantCode(bind(tt.number, tt.port), tt.want); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// Channel numbers that RFC 8656 has no more are for those who ask for them.
+func TestOldChannels(t *testing.T) {
+	c := learned(newIdleServer(t, func(cfg *Config) { cfg.OldChannels = true }), "127.0.1.1:1", true)
+	for _, tt := range []struct {
+		number uint16
+		want   int
+	}{{0x3FFF, 400}, {0x4000, 0}, {0x4FFF, 0}, {0x5000, 0}, {0x7FFF, 0}, {0x8000, 400}} {
+		peer := peerAddress(netip.AddrPortFrom(netip.MustParseAddr("8.8.8.8"), tt.number))
+		if err := wantCode(c.askSigned(stun.MethodChannelBind, channelNumber(tt.number), peer), tt.want); err != nil {
+			t.Errorf("channel %#x: %v", tt.number, err)
 		}
 	}
 }

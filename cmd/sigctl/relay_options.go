@@ -31,6 +31,7 @@ type relayOptions struct {
 	maxAllocations, userQuota     int
 	userBandwidth, bandwidth      string
 	maxLifetime, nonceLifetime    time.Duration
+	oldChannels                   bool
 }
 
 // tlsPort is the default port of TURN over TLS and DTLS (RFC 8656 section 3.1).
@@ -61,6 +62,7 @@ func (o *relayOptions) flags(f *pflag.FlagSet, prefix string) {
 	f.StringVar(&o.bandwidth, prefix+"bandwidth", "off", "most `bytes` per second relayed in all, e.g. 100MB, or off")
 	f.DurationVar(&o.maxLifetime, prefix+"max-lifetime", turnserver.DefaultMaxLifetime, "how long an allocation can live, however often it is refreshed")
 	f.DurationVar(&o.nonceLifetime, prefix+"nonce-lifetime", turnserver.DefaultNonceLifetime, "how long a client can use a nonce")
+	f.BoolVar(&o.oldChannels, prefix+"old-channels", false, "also take channel numbers 0x5000 to 0x7FFF, which RFC 5766 has and RFC 8656 has not; coturn's turnutils_uclient picks such")
 	markSecret(f, prefix+"secret", secretSource)
 }
 
@@ -162,7 +164,7 @@ func (o *relayOptions) configure(cfg *turnserver.Config, trustedProxies []netip.
 	cfg.ExternalIPs = o.externalIPs
 	cfg.MinPort, cfg.MaxPort = o.minPort, o.maxPort
 	cfg.MaxAllocations, cfg.UserQuota = o.maxAllocations, o.userQuota
-	cfg.MaxLifetime, cfg.NonceLifetime = o.maxLifetime, o.nonceLifetime
+	cfg.MaxLifetime, cfg.NonceLifetime, cfg.OldChannels = o.maxLifetime, o.nonceLifetime, o.oldChannels
 	allow, allowErr := parsePrefixes(o.prefix+"allow-peer", o.allow)
 	deny, denyErr := parsePrefixes(o.prefix+"deny-peer", o.deny)
 	cfg.Allow, cfg.Deny = append(cfg.Allow, allow...), append(cfg.Deny, deny...)

@@ -66,7 +66,7 @@ func TestTURNAlone(t *testing.T) {
 	t.Parallel()
 	uclient := needProgram(t, "turnutils_uclient", "coturn")
 	file, secret := secretFile(t)
-	r := startTURN(t, "--realm", "example.com", "--secret", "file:"+file)
+	r := startTURN(t, "--realm", "example.com", "--secret", "file:"+file, "--old-channels")
 	none := regexp.MustCompile(`Total lost packets 0 .*total send dropped 0`)
 	for _, tt := range []struct {
 		name string

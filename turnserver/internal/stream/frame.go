@@ -4,8 +4,8 @@ import "encoding/binary"
 
 // The two kinds of messages begin like this (RFC 8489 section 5, RFC 8656 section 12.4); lengths are without the header:
 //
-//	00 type (14 bits) | length (16), a multiple of 4 | magic cookie (32) | transaction id (96) | attributes
-//	0100 + 12 bits    | length (16) | data | on streams: 0 to 3 bytes of padding
+//	00 type (14 bits)   | length (16), a multiple of 4 | magic cookie (32) | transaction id (96) | attributes
+//	01 number (14 bits) | length (16) | data | on streams: 0 to 3 bytes of padding
 const (
 	stunHeader    = 20
 	channelHeader = 4
@@ -24,7 +24,7 @@ func frameSize(b []byte) (int, error) {
 	switch {
 	case b[0]>>6 == 0:
 		return stunSize(b)
-	case b[0]>>4 == 4:
+	case b[0]>>6 == 1: // RFC 5766 has channels beyond those of RFC 8656
 		if len(b) < channelHeader {
 			return 0, nil
 		}

@@ -20,8 +20,7 @@ func TestBadMessage(t *testing.T) {
 		{"ChannelData too long for a stranger", channelData(long)[:4], "4100 bytes, at most 4096", false},
 		{"TLS", "\x16\x03\x02\x00\x01\x00\x01\xfc", "cookie 0x010001fc", true},
 		{"HTTP", "GET ", "21540 bytes, at most 4096", false}, // on channel 0x4745
-		{"SSH", "S", "first byte 0x53 is neither", true},
-		{"a channel above 0x4FFF", "\x50", "first byte 0x50 is neither", true},
+		{"SSH", "SSH-", "18481 bytes, at most 4096", false},  // on channel 0x5353,
 		{"RTP", "\x80", "first byte 0x80 is neither", true},
 		{"DTLS-SRTP", "\xc0", "first byte 0xc0 is neither", true},
 		{"STUN of a strange length", "\x00\x01\x00\x05", "length 5 of a STUN message", true},

@@ -78,7 +78,7 @@ func reference(data []byte, kept bool) (messages []string, end string) {
 		switch n := len(data); {
 		case n == 0:
 			return messages, whole
-		case data[0] >= 0x40 && data[0] <= 0x4F:
+		case data[0] >= 0x40 && data[0] <= 0x7F:
 			if n < 4 {
 				return messages, torn
 			}
