@@ -68,7 +68,7 @@ func (ts *testServer) over(transport Transport, user string) *testClient {
 	case TLS:
 		c.conn, err = tls.Dial("tcp", at.String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"stun.turn"}})
 	case DTLS:
-		c.conn, err = dtls.Dial("udp", net.UDPAddrFromAddrPort(at), &dtls.Config{InsecureSkipVerify: true})
+		c.conn, err = dtls.DialWithOptions("udp", net.UDPAddrFromAddrPort(at), dtls.WithInsecureSkipVerify(true))
 	}
 	if err != nil {
 		ts.t.Fatalf("%s over %v: %v", user, transport, err)
