@@ -91,3 +91,20 @@ func exactly(text string) exactPeer { return exactPeer(netip.MustParseAddrPort(t
 func raw(t stun.AttrType, value ...byte) stun.RawAttribute {
 	return stun.RawAttribute{Type: t, Value: value}
 }
+
+// learned returns a client at an address that has a nonce, and an allocation if it is to have one.
+func learned(ts *testServer, from string, allocated bool) *testClient {
+	ts.t.Helper()
+	c := ts.at(from, "alice")
+	var nonce stun.Nonce
+	if err := nonce.GetFrom(c.ask(stun.MethodAllocate)); err != nil {
+		ts.t.Fatalf("challenge: %v", err)
+	}
+	c.nonce = nonce.String()
+	if allocated {
+		if err := wantCode(c.askSigned(stun.MethodAllocate, requestedUDP), 0); err != nil {
+			ts.t.Fatalf("allocate: %v", err)
+		}
+	}
+	return c
+}

@@ -25,6 +25,8 @@ func TestPolicy(t *testing.T) {
 		{"64:ff9b:1::7f00:1", false}, {"2002:7f00:1::", false}, {"2001::1", false}, {"2001:db8::1", false},
 		{"2001:2::1", false}, {"3fff::1", false}, {"100::1", false}, {"fc00::1", false}, {"fd12::1", false},
 		{"fe80::1", false}, {"fe80::1%eth0", false}, {"fec0::1", false}, {"ff02::1", false},
+		{"2001:10::1", false}, {"2001:1ff::1", false}, {"2001:200::1", true}, {"5f00::1", false}, {"4000::1", false},
+		{"1fff::1", false}, {"2000::1", true}, {"3ffe::1", true}, {"100:0:0:1::1", false}, {"::ffff:100.64.0.1", false},
 	}
 	for _, tt := range tests {
 		ip := netip.MustParseAddr(tt.peer)
@@ -73,9 +75,9 @@ func TestPolicyLists(t *testing.T) {
 
 // What no list opens: addresses of more than one host. What a list has to open: this machine, at public addresses too.
 func TestPolicyOfThisHost(t *testing.T) {
-	nets := prefixes("9.9.9.9/24", "9.9.8.1/32", "9.9.7.2/31")
+	nets := prefixes("9.9.9.9/24", "9.9.8.1/32", "9.9.7.2/31", "2600::9/24")
 	closed := &policy{special: defaultDeny(), host: hostAddresses{nets: nets}}
-	open := &policy{allow: prefixes("0.0.0.0/0"), special: defaultDeny(), host: hostAddresses{nets: nets}}
+	open := &policy{allow: prefixes("0.0.0.0/0", "::/0"), special: defaultDeny(), host: hostAddresses{nets: nets}}
 	tests := []struct {
 		peer            string
 		byDefault, open bool
@@ -84,6 +86,8 @@ func TestPolicyOfThisHost(t *testing.T) {
 		{"9.9.9.9", false, true}, {"::ffff:9.9.9.9", false, true}, {"9.9.8.1", false, true}, {"9.9.7.2", false, true},
 		{"9.9.9.255", false, false}, {"9.9.9.0", false, false}, {"::ffff:9.9.9.255", false, false},
 		{"255.255.255.255", false, false}, {"224.0.0.1", false, false}, {"0.0.0.0", false, false},
+		{"2600::1", true, true}, {"2600::", true, true}, {"2600:ff:ffff:ffff:ffff:ffff:ffff:ffff", true, true}, // IPv6 has no broadcast
+		{"2600::9", false, true}, {"ff02::1", false, false}, {"::", false, false},
 	}
 	for _, tt := range tests {
 		ip := netip.MustParseAddr(tt.peer)
