@@ -16,7 +16,7 @@ import (
 func TestRelay(t *testing.T) {
 	s, err := turnserver.Listen(&turnserver.Config{
 		Listen: []string{"127.0.0.1:0"}, Realm: "example.com", Users: map[string]string{"user": "password"},
-		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, UserBandwidth: -1,
 	})
 	if err != nil {
 		t.Fatal(err)
