@@ -45,8 +45,9 @@ fuzz: ## every fuzz test, FUZZTIME each
 	  done; \
 	done
 
-soak: deps ## the tests that take long, over and over
-	$(GO) test -race -tags 'integration soak' -timeout 60m -count 5 ./...
+soak: deps ## all tests over and over, and half an hour of calls that come and go
+	$(GO) test -race -tags integration -timeout 60m -count 5 ./...
+	$(GO) test -tags soak -timeout 45m -count 1 -v -run '^TestChurn$$' ./turnserver
 
 bench: build ## the figures, each beside its target; takes some minutes
 	$(GO) run ./cmd/bench -sigctl $(BIN)

@@ -39,23 +39,6 @@ func uclient(t *testing.T, ts *testServer, transport Transport, args ...string) 
 	return coturn(t, "turnutils_uclient", append(args, "-p", fmt.Sprint(at.Port()), at.Addr().String())...)
 }
 
-// echo sends back what it gets until the test ends.
-func (p *peer) echo() {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		buffer := make([]byte, 1<<16)
-		for {
-			n, from, err := p.ReadFromUDPAddrPort(buffer)
-			if err != nil {
-				return
-			}
-			p.WriteToUDPAddrPort(buffer[:n], from) // a lost one is seen by the client
-		}
-	}()
-	p.t.Cleanup(func() { p.Close(); <-done })
-}
-
 // newPeerPair returns peers at two ports in a row, as the client uses them for RTP and RTCP.
 func newPeerPair(t *testing.T, ip string) (rtp, rtcp *peer) {
 	t.Helper()
