@@ -31,6 +31,7 @@ func TestAuthentication(t *testing.T) {
 		{"nonce that is none", []stun.Setter{user, realm, stun.NewNonce("zz"), key}, 438},
 		{"empty nonce", []stun.Setter{user, realm, stun.NewNonce(""), key}, 438},
 		{"another realm", []stun.Setter{user, stun.NewRealm("other.com"), nonce, stun.NewLongTermIntegrity(c.username, "other.com", c.password)}, 401},
+		{"another realm, the right key", []stun.Setter{user, stun.NewRealm("other.com"), nonce, key}, 401},
 		{"unknown user", []stun.Setter{stun.NewUsername("nobody"), realm, nonce, key}, 401},
 		{"no user", []stun.Setter{stun.NewUsername(""), realm, nonce, stun.NewLongTermIntegrity("", c.realm, "")}, 401},
 		{"wrong password", []stun.Setter{user, realm, nonce, stun.NewLongTermIntegrity(c.username, c.realm, "wrong")}, 401},

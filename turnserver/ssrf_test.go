@@ -189,3 +189,15 @@ func TestOwnListenersAreNoPeers(t *testing.T) {
 		t.Errorf("got %d packets to peers, and dropped %v, want 4 by policy", got.ToPeers.Packets, got.Dropped)
 	}
 }
+
+// A wildcard among the listeners makes the unspecified address no relay's.
+func TestWildcardIsNoPeer(t *testing.T) {
+	ts := newIdleServer(t, func(cfg *Config) { cfg.Listen = []string{"0.0.0.0:0"} })
+	c := learned(ts, "127.0.1.1:1", true)
+	if err := wantCode(c.askSigned(stun.MethodCreatePermission, exactly("0.0.0.0:80")), 403); err != nil {
+		t.Error(err)
+	}
+	if c.relayed.Addr().IsUnspecified() {
+		t.Errorf("relayed at %v", c.relayed)
+	}
+}
