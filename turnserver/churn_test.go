@@ -182,8 +182,9 @@ func secured(transport Transport, conn net.Conn) (net.Conn, error) {
 			return over, nil
 		}
 	case DTLS:
-		over, failed := dtls.Client(dtlsnet.PacketConnFromConn(conn), conn.RemoteAddr(), &dtls.Config{InsecureSkipVerify: true})
-		if err = failed; err == nil {
+		var over *dtls.Conn
+		over, err = dtls.ClientWithOptions(dtlsnet.PacketConnFromConn(conn), conn.RemoteAddr(), dtls.WithInsecureSkipVerify(true))
+		if err == nil {
 			if err = over.Handshake(); err == nil {
 				return over, nil
 			}
