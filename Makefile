@@ -52,7 +52,7 @@ soak: deps ## all tests over and over, and half an hour of calls that come and g
 bench: build ## the figures, each beside its target; takes some minutes
 	$(GO) run ./cmd/bench -sigctl $(BIN)
 
-bench-turn: build ## the relay's figures, beside coturn's from the same run; takes six minutes
+bench-turn: build ## the relay's figures, beside coturn's from the same run; takes five minutes
 	$(GO) run ./cmd/bench/turn -sigctl $(BIN)
 
 cover: ## how much of each package the tests run

@@ -280,7 +280,7 @@ func (o *benchTURNOptions) printLoad(t *table, r *turnload.Report) {
 	t.row(nil, "packets sent, received", fmt.Sprintf("%d, %d", r.Sent, r.Received))
 	t.row(nil, "packets lost", fmt.Sprintf("%.3f %%", r.LostPercent))
 	if r.Overruns > 0 {
-		t.row(nil, "  of which not read here in time", fmt.Sprint(r.Overruns))
+		t.row(nil, "packets not read here in time", fmt.Sprint(r.Overruns))
 	}
 	if r.SendError != "" {
 		t.row(nil, "  a send failed", oneLine(r.SendError))
@@ -290,7 +290,7 @@ func (o *benchTURNOptions) printLoad(t *table, r *turnload.Report) {
 	case turnload.LimitLoss:
 		t.row(nil, "  above", "packets are lost")
 	case turnload.LimitLoad:
-		t.row(nil, "  above", "the load is more than this machine can do: the server may carry more")
+		t.row(nil, "  above", "this machine cannot send: the server may carry more")
 	}
 	t.row(nil, "latency, p50 p90 p99 max", percentiles(r.Latency))
 	if o.pid != 0 {

@@ -7,7 +7,7 @@
 // take turns several times, and the median counts: machines differ and are noisy.
 // A miss is a reason to look, not a failure, so the exit code tells only whether
 // everything could be measured. On a machine that has other work to do, -realtime
-// makes it wait, as root. It needs Linux, taskset, and about six minutes.
+// makes it wait, as root. It needs Linux, taskset, and about five minutes.
 package main
 
 import (

@@ -33,6 +33,9 @@ const (
 	// clients are so many that no user comes near a bound of bytes per second.
 	clients = "20"
 
+	// brief is how long one rate is tried: the longer, the more a machine with other work to do gets in the way.
+	brief = "300ms"
+
 	// together spares the load's core, and the server the waking of who receives, which is no part of relaying.
 	together = "100us"
 )
@@ -53,7 +56,7 @@ func (c *contest) capacity(ctx context.Context, l load) (float64, error) {
 	if known := c.capacities[l.kind]; known > 0 {
 		return known, nil
 	}
-	args := append(l.options("max", "300ms"), "--allocations", clients, "--coalesce", together)
+	args := append(l.options("max", brief), "--allocations", clients, "--coalesce", together)
 	r, err := c.load(ctx, c.servers[0], args...)
 	if err != nil {
 		return 0, err
@@ -115,8 +118,8 @@ func measureRate(ctx context.Context, c *contest) error {
 		{bursts("up"), ""},
 		{bursts("up", "--offload"), ", in one piece"},
 	} {
-		args := append(m.options("max", "1s"), "--allocations", clients, "--coalesce", together)
-		medians, err := c.compare(ctx, max(c.opts.rounds/2, 1), args, rate, limitedByLoad)
+		args := append(m.options("max", brief), "--allocations", clients, "--coalesce", together)
+		medians, err := c.compare(ctx, (c.opts.rounds+1)/2, args, rate, limitedByLoad)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.load, err)
 		}

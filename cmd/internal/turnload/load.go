@@ -75,8 +75,8 @@ func (b *bench) reportPass(p *pass, cpu time.Duration) {
 	if p.sent > 0 {
 		r.LostPercent = 100 * float64(p.lost()) / float64(p.sent)
 	}
-	if r.Received > 0 {
-		r.CPUPerPacket = micros(cpu) / float64(r.Received)
+	if relayed := p.relayed(); relayed > 0 {
+		r.CPUPerPacket = micros(cpu) / float64(relayed)
 	}
 	if p.sendError != nil {
 		r.SendError = p.sendError.Error()

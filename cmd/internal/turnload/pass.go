@@ -201,7 +201,10 @@ func (p *pass) drain(ctx context.Context, quiet time.Duration) error {
 	return nil
 }
 
-func (p *pass) lost() uint64 { return p.sent - min(p.received.Load(), p.sent) }
+// relayed is what the server has sent on, read in time or not.
+func (p *pass) relayed() uint64 { return min(p.received.Load()+p.overruns, p.sent) }
+
+func (p *pass) lost() uint64 { return p.sent - p.relayed() }
 
 func (p *pass) reached() float64 {
 	if p.elapsed <= 0 {

@@ -16,13 +16,13 @@ type Report struct {
 	// Of the load; with Config.Search, at the highest rate without loss. All zero if there was none.
 	Sent        uint64      `json:"sent"`
 	Received    uint64      `json:"received"`
-	LostPercent float64     `json:"lostPercent"`
-	Overruns    uint64      `json:"overruns,omitempty"` // lost because this process did not read them in time (Linux)
+	LostPercent float64     `json:"lostPercent"`        // of what was sent, by the server or on the way
+	Overruns    uint64      `json:"overruns,omitempty"` // packets that came, and were not read in time (Linux)
 	Rate        float64     `json:"rate"`               // packets/s that were sent
 	Latency     Percentiles `json:"latencyMicros"`
 	SendError   string      `json:"sendError,omitempty"` // why a packet did not leave this process
 
-	// LimitedBy says what ended a search: the server's loss, or that no more could be sent or received here.
+	// LimitedBy says what ended a search: the server's loss, or that no more could be sent from here.
 	LimitedBy string `json:"limitedBy,omitempty"`
 
 	// Of the server's process, if it was named: its processor time, by user and system together.
@@ -45,5 +45,5 @@ type Percentiles struct {
 // What ends a search.
 const (
 	LimitLoss = "loss" // the server lost packets above this rate
-	LimitLoad = "load" // this machine could not send or receive more
+	LimitLoad = "load" // this machine could not send more
 )

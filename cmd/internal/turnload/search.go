@@ -83,8 +83,6 @@ func (b *bench) sustained(ctx context.Context, rate float64, d time.Duration) (o
 			limit = LimitLoad
 		case lost <= lossFree:
 			return true, "", nil
-		case p.overruns > 0:
-			limit = LimitLoad
 		default:
 			limit = LimitLoss
 		}
