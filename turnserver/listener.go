@@ -242,6 +242,7 @@ func (l *listener) serveConn(conn *stream.Conn) {
 		}
 	}()
 	b := newBatch(l)
+	defer b.end()
 	for {
 		message, err := conn.ReadMessage()
 		if err != nil {
@@ -249,7 +250,9 @@ func (l *listener) serveConn(conn *stream.Conn) {
 		}
 		b.begin()
 		b.fromConn(c, message)
-		b.end()
+		if !conn.Buffered() {
+			b.end()
+		}
 	}
 }
 

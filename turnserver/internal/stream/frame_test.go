@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"strings"
@@ -91,6 +92,36 @@ func wantMessages(t testing.TB, got <-chan string, want []string) {
 	if i != len(want) {
 		t.Errorf("%d messages came, want %d", i, len(want))
 	}
+}
+
+// TestBuffered: messages of one read can be handled together.
+func TestBuffered(t *testing.T) {
+	batches := make(chan string, 10)
+	a := &Acceptor{Handle: func(c *Conn) {
+		var batch [][]byte
+		for m, err := c.ReadMessage(); err == nil; m, err = c.ReadMessage() {
+			if batch = append(batch, m); !c.Buffered() {
+				batches <- string(bytes.Join(batch, []byte(" ")))
+				batch = nil
+			}
+		}
+		close(batches)
+	}}
+	server, nc := net.Pipe()
+	go a.ServeConn(server)
+	all := padded(channelData("one"), stunMessage(4), channelData("three"), channelData("four"), channelData("five"))
+	write(t, nc, all[:len(all)-14])
+	write(t, nc, all[len(all)-14:])
+	nc.Close()
+	for _, want := range []string{channelData("one") + " " + stunMessage(4) + " " + channelData("three"), channelData("four") + " " + channelData("five")} {
+		if got := <-batches; got != want {
+			t.Errorf("batch: got %q, want %q", got, want)
+		}
+	}
+	if extra, ok := <-batches; ok {
+		t.Errorf("further batch: %q", extra)
+	}
+	a.Close()
 }
 
 func TestEndInMessage(t *testing.T) {

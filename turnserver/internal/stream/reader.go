@@ -59,6 +59,16 @@ func (c *Conn) ReadMessage() ([]byte, error) {
 	return message, nil
 }
 
+// Buffered reports whether ReadMessage has read a further message already: it will return that at once, and what it
+// returned before stays valid until it has to read. Only the goroutine that calls ReadMessage may call it.
+func (c *Conn) Buffered() bool {
+	if c.datagrams || c.in.err != nil {
+		return false
+	}
+	size, err := c.size(c.in.buf[c.in.r:c.in.w])
+	return err == nil && size > 0 && c.in.w-c.in.r >= pad(size)
+}
+
 func (c *Conn) nextInStream() ([]byte, error) {
 	for {
 		size, err := c.size(c.in.buf[c.in.r:c.in.w])
