@@ -38,8 +38,8 @@ func TestChurn(t *testing.T) {
 	t.Logf("%d calls, %.0f a second", calls, float64(calls)/time.Since(began).Seconds())
 	t.Logf("before: %v", before)
 	t.Logf("after: %v", c.settled(held{before.goroutines, before.descriptors, before.heap + heapSlack}))
-	if calls < 100 {
-		t.Errorf("only %d calls", calls)
+	if calls < 16 {
+		t.Errorf("only %d calls: not every transport ended in every way", calls)
 	}
 }
 

@@ -125,6 +125,7 @@ type testClient struct {
 	nonce     string
 	relayed   netip.AddrPort
 	pending   []packet // came while a response was awaited
+	buffer    []byte   // of read
 }
 
 // packet is what a client receives from a peer: in a channel, or from an address.
@@ -234,13 +235,15 @@ func (c *testClient) write(raw []byte) {
 
 func (c *testClient) read() []byte {
 	c.t.Helper()
-	buffer := make([]byte, 1<<17)
+	if c.buffer == nil {
+		c.buffer = make([]byte, 1<<17)
+	}
 	c.conn.SetReadDeadline(time.Now().Add(patience))
-	n, err := c.readMessage(buffer)
+	n, err := c.readMessage(c.buffer)
 	if err != nil {
 		c.t.Fatalf("%s receives: %v", c.name, err)
 	}
-	return buffer[:n]
+	return bytes.Clone(c.buffer[:n])
 }
 
 // readMessage reads one message, off a stream with what pads it.
