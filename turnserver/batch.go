@@ -14,7 +14,7 @@ type batch struct {
 
 	// from begin to end
 	policy             *policy
-	now                time.Duration // since the server began
+	now                time.Duration // see bandwidth
 	toPeers, fromPeers tally
 }
 
@@ -22,7 +22,7 @@ func newBatch(l *listener) *batch { return &batch{listener: l, queue: udp.NewQue
 
 func (b *batch) begin() {
 	b.policy = b.listener.server.policy.Load()
-	b.now = time.Since(b.listener.server.begun)
+	b.now = b.listener.server.allocations.bandwidth.now()
 }
 
 // end sends what is queued. Messages must stay as they are until then.
@@ -32,6 +32,16 @@ func (b *batch) end() {
 	}
 	b.toPeers.settle()
 	b.fromPeers.settle()
+}
+
+// take counts n bytes against the bounds of a user and of all, and reports whether they are within. A goroutine may have
+// been stopped since it read the time, and others have taken more since: then it looks at the clock again.
+func (b *batch) take(u *usage, n int) bool {
+	if u.take(b.now, n) {
+		return true
+	}
+	b.now = b.listener.server.allocations.bandwidth.now()
+	return u.take(b.now, n)
 }
 
 func (b *batch) drop(why dropReason) { b.listener.counters.drop(why) }

@@ -66,7 +66,7 @@ func (b *batch) source(a *allocation, f *flows, peer netip.AddrPort) source {
 // toClient sends a payload to a's client: in a channel if one is bound, else in a Data indication.
 func (b *batch) toClient(a *allocation, from source, payload []byte) {
 	counters := &a.client.listener.counters
-	if !a.use.take(b.now, len(payload)) {
+	if !b.take(a.use, len(payload)) {
 		counters.drop(dropBandwidth)
 		return
 	}

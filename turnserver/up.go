@@ -117,7 +117,7 @@ func (b *batch) toPeer(a *allocation, peer netip.AddrPort, permitted bool, h hop
 	case h.target == nil && !permitted:
 		b.drop(dropPolicy)
 		return
-	case !a.use.take(b.now, len(payload)):
+	case !b.take(a.use, len(payload)):
 		b.drop(dropBandwidth)
 		return
 	}

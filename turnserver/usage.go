@@ -8,21 +8,29 @@ import (
 // bandwidthBurst is how much of a bound may come at once.
 const bandwidthBurst = 250 * time.Millisecond
 
-// usage is what one user relays, all allocations together: payload of both directions, against the user's bound and
-// that of all.
+// bandwidth is what may be relayed, in bytes of payload per second. Bounds that are not positive are none.
+type bandwidth struct {
+	begun   time.Time
+	perUser int64
+	all     bucket
+}
+
+func newBandwidth(perUser, all int64) *bandwidth {
+	return &bandwidth{begun: time.Now(), perUser: perUser, all: bucket{rate: all}}
+}
+
+// now is the time that buckets go by.
+func (b *bandwidth) now() time.Duration { return time.Since(b.begun) }
+
+// usage is what one user relays, all allocations together and both directions.
 type usage struct {
 	own bucket
-	all *bucket
+	all *bucket // of all users
 }
 
-// newUsages returns what makes the usages of users, each with a bound of its own, in bytes per second, and all with one
-// together. Bounds that are not positive are none.
-func newUsages(perUser, all int64) func() *usage {
-	total := &bucket{rate: all}
-	return func() *usage { return &usage{own: bucket{rate: perUser}, all: total} }
-}
+func (b *bandwidth) newUsage() *usage { return &usage{own: bucket{rate: b.perUser}, all: &b.all} }
 
-// take counts n bytes, or reports that they are beyond a bound. Now is the time since any fixed one.
+// take counts n bytes, or reports that they are beyond a bound.
 func (u *usage) take(now time.Duration, n int) bool { return u.own.take(now, n) && u.all.take(now, n) }
 
 // bucket is a token bucket in one word, for many goroutines. The zero word is full.
@@ -37,7 +45,7 @@ func (b *bucket) take(now time.Duration, n int) bool {
 	if b.rate <= 0 {
 		return true
 	}
-	cost := (int64(n)*int64(time.Second) + b.rate - 1) / b.rate
+	cost := b.cost(n)
 	for {
 		full := b.full.Load()
 		missing := max(full-int64(now), 0)
@@ -48,4 +56,19 @@ func (b *bucket) take(now time.Duration, n int) bool {
 			return true
 		}
 	}
+}
+
+// giveBack undoes a take.
+func (b *bucket) giveBack(n int) {
+	if b.rate > 0 {
+		b.full.Add(-b.cost(n))
+	}
+}
+
+// cost is how long it takes until n tokens have come back.
+func (b *bucket) cost(n int) int64 { return (int64(n)*int64(time.Second) + b.rate - 1) / b.rate }
+
+// untilFull is how long the bucket goes on to matter: a full one is like a new one.
+func (b *bucket) untilFull(now time.Duration) time.Duration {
+	return max(time.Duration(b.full.Load())-now, 0)
 }

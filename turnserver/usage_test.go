@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -63,4 +64,50 @@ func TestBucketIsShared(t *testing.T) {
 	if got := taken.Load(); got != 10_000 {
 		t.Errorf("taken: got %d, want 10000", got)
 	}
+}
+
+// Who was stopped in the middle of a batch is not held to what others have taken in the meantime.
+func TestTakeAfterAPause(t *testing.T) {
+	b := &batch{listener: &listener{server: &Server{begun: time.Now().Add(-time.Hour)}}} // its time was read an hour ago
+	u := newUsages(1000, 1000)()
+	if !u.take(time.Hour, 200) || !b.take(u, 10) {
+		t.Error("10 of 50 bytes that are left: refused")
+	}
+	if b.take(u, 100) {
+		t.Error("100 of 40 bytes that are left: taken")
+	}
+	other := &usage{own: bucket{rate: 1000}, all: u.all}
+	if other.take(b.now, 100) || !other.own.take(b.now, 250) {
+		t.Error("what all together may not have was taken from one's own")
+	}
+}
+
+// Who ends all allocations and begins anew has used what was used, and is forgotten once that makes no difference.
+func TestUsageOutlivesAllocations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, alice := newAllocations(10, 10, newBandwidth(1000, 0)), identity{user: "alice"}
+		for i, want := range []bool{true, false, false} {
+			use, err := a.take(alice, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := use.take(a.bandwidth.now(), 250); got != want {
+				t.Errorf("allocation %d: the burst is there: got %v, want %v", i, got, want)
+			}
+			a.release("alice", 1)
+			if _, users := a.count(); users != 0 {
+				t.Errorf("%d users have something, want none", users)
+			}
+		}
+		time.Sleep(249 * time.Millisecond)
+		synctest.Wait()
+		if len(a.byUser) != 1 {
+			t.Error("the usage is forgotten early")
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if len(a.byUser) != 0 {
+			t.Error("a user with nothing is left")
+		}
+	})
 }
