@@ -22,6 +22,7 @@ const renewals = 20_000
 // A client that ends its allocation and asks for another one at once keeps that: what is left of the old one does not take
 // it along. Each Refresh that ends an allocation is the proof that it lived.
 func TestRefreshToZeroAndAllocate(t *testing.T) {
+	t.Parallel()
 	ts := newTestServer(t, nil)
 	c := ts.allocated("alice")
 	for range renewals {
