@@ -20,7 +20,7 @@ var (
 // allocations are those that live, by the ways in which they are looked up. Its bounds are the quotas.
 type allocations struct {
 	max, perUser int
-	newUsage     func() *usage
+	bandwidth    *bandwidth
 
 	version atomic.Uint64 // of byRelay: what was found there holds until this is another one
 
@@ -34,15 +34,15 @@ type allocations struct {
 	empty    chan struct{}        // closed when drained and the last has ended
 }
 
-// account is what one user has.
+// account is what one user has, or had a moment ago.
 type account struct {
 	places int
 	use    *usage
 }
 
-func newAllocations(limit, perUser int, newUsage func() *usage) *allocations {
+func newAllocations(limit, perUser int, bandwidth *bandwidth) *allocations {
 	return &allocations{
-		max: limit, perUser: perUser, newUsage: newUsage,
+		max: limit, perUser: perUser, bandwidth: bandwidth,
 		byRelay:  make(map[netip.AddrPort]*allocation),
 		byClient: make(map[fiveTuple]*allocation),
 		byUser:   make(map[string]*account),
@@ -67,7 +67,7 @@ func (a *allocations) take(owner identity, n int) (*usage, error) {
 		return nil, errFull
 	}
 	if mine == nil {
-		mine = &account{use: a.newUsage()}
+		mine = &account{use: a.bandwidth.newUsage()}
 		a.byUser[owner.user] = mine
 	}
 	mine.places += n
@@ -82,13 +82,28 @@ func (a *allocations) release(user string, n int) {
 }
 
 func (a *allocations) releaseLocked(user string, n int) {
-	if mine := a.byUser[user]; mine.places == n {
-		delete(a.byUser, user)
-	} else {
-		mine.places -= n
-	}
+	a.byUser[user].places -= n
+	a.forgetLocked(user)
 	a.places -= n
 	a.noteEmptyLocked()
+}
+
+// forgetLocked forgets a user who has nothing. It waits until the user's bucket is full, or whoever ends all allocations
+// and begins anew could have the burst again and again.
+func (a *allocations) forgetLocked(user string) {
+	mine := a.byUser[user]
+	if mine == nil || mine.places > 0 {
+		return
+	}
+	if wait := mine.use.own.untilFull(a.bandwidth.now()); wait > 0 {
+		time.AfterFunc(wait, func() {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.forgetLocked(user)
+		})
+		return
+	}
+	delete(a.byUser, user)
 }
 
 // add takes in x, which has a place.
@@ -151,7 +166,12 @@ func (a *allocations) ofEach(found []*allocation, packets []udp.Packet, server n
 func (a *allocations) count() (open, users int) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	return len(a.byRelay), len(a.byUser)
+	for _, mine := range a.byUser {
+		if mine.places > 0 {
+			users++
+		}
+	}
+	return len(a.byRelay), users
 }
 
 // kick makes the credentials of user that end until then open nothing any more, and

@@ -23,7 +23,6 @@ type Server struct {
 	control      *control
 	guard        *guard
 	listeners    []*listener
-	begun        time.Time
 	shared       *listener // for connections that others accept, see ServeConn
 
 	policy  atomic.Pointer[policy]
@@ -56,11 +55,10 @@ func listenAt(cfg *Config, now func() time.Time) (*Server, error) {
 	s := &Server{
 		settings: settings,
 		auth:     &auth{realm: settings.Realm, secrets: settings.Secrets, users: settings.Users, probe: newProbeUser(), now: now},
-		begun:    time.Now(),
 		failed:   make(chan error, 1),
 		closing:  make(chan struct{}),
 	}
-	s.allocations = newAllocations(s.MaxAllocations, s.UserQuota, newUsages(s.UserBandwidth, s.Bandwidth))
+	s.allocations = newAllocations(s.MaxAllocations, s.UserQuota, newBandwidth(s.UserBandwidth, s.Bandwidth))
 	s.guard = newGuard(s)
 	s.listeners, err = s.bind(nets)
 	err = errors.Join(err, s.checkExternals())

@@ -30,8 +30,17 @@ type usage struct {
 
 func (b *bandwidth) newUsage() *usage { return &usage{own: bucket{rate: b.perUser}, all: &b.all} }
 
-// take counts n bytes, or reports that they are beyond a bound.
-func (u *usage) take(now time.Duration, n int) bool { return u.own.take(now, n) && u.all.take(now, n) }
+// take counts n bytes, or reports that they are beyond a bound, and counts nothing.
+func (u *usage) take(now time.Duration, n int) bool {
+	if !u.own.take(now, n) {
+		return false
+	}
+	if u.all.take(now, n) {
+		return true
+	}
+	u.own.giveBack(n)
+	return false
+}
 
 // bucket is a token bucket in one word, for many goroutines. The zero word is full.
 type bucket struct {
