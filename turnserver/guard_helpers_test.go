@@ -23,7 +23,7 @@ func newIdleServer(t testing.TB, change func(*Config)) *testServer {
 		t.Fatalf("listen: %v", err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return &testServer{s, t, cfg.Secrets, c}
+	return &testServer{Server: s, t: t, secrets: cfg.Secrets, clock: c}
 }
 
 // guardConn is a client's way to the guard, without a network. Reading never waits.
@@ -96,11 +96,7 @@ func raw(t stun.AttrType, value ...byte) stun.RawAttribute {
 func learned(ts *testServer, from string, allocated bool) *testClient {
 	ts.t.Helper()
 	c := ts.at(from, "alice")
-	var nonce stun.Nonce
-	if err := nonce.GetFrom(c.ask(stun.MethodAllocate)); err != nil {
-		ts.t.Fatalf("challenge: %v", err)
-	}
-	c.nonce = nonce.String()
+	c.nonce = ts.guard.nonces.issue(c.conn.(*guardConn).client.fiveTuple)
 	if allocated {
 		if err := wantCode(c.askSigned(stun.MethodAllocate, requestedUDP), 0); err != nil {
 			ts.t.Fatalf("allocate: %v", err)

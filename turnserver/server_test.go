@@ -139,7 +139,7 @@ func TestClose(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background()) }()
-	ts := &testServer{s, t, s.Secrets, &clock{t: s.auth.now()}}
+	ts := &testServer{Server: s, t: t, secrets: s.Secrets, clock: &clock{t: s.auth.now()}}
 	relayed := []netip.AddrPort{s.Addrs(UDP)[0]}
 	for i := range 5 {
 		relayed = append(relayed, ts.allocated(fmt.Sprint("user", i)).relayed)

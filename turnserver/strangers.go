@@ -34,8 +34,7 @@ func newAnswerLimit(group, all limit.Rate) answerLimit {
 	return answerLimit{limit.NewBuckets[netip.Prefix](group, strangerGroups), limit.NewBuckets[struct{}](all, 1)}
 }
 
-// allow reports whether one more answer may be sent to an address. One group's flood uses up nothing of the others'. From
-// this machine itself comes nobody who is not there: the kernel lets in no such packet.
+// allow reports whether one more answer may be sent to an address. One group's flood uses up nothing of the others'.
 func (l answerLimit) allow(to netip.Addr) bool {
-	return to.IsLoopback() || l.groups.Take(limit.Group(to), 1) == 0 && l.all.Take(struct{}{}, 1) == 0
+	return l.groups.Take(limit.Group(to), 1) == 0 && l.all.Take(struct{}{}, 1) == 0
 }

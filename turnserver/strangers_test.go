@@ -59,8 +59,8 @@ func TestStrangers(t *testing.T) {
 		want("the same /56", answered(ts, "2606:4700:1:ff::1", 30, challenged), 10)
 		want("another /56", answered(ts, "2606:4700:1:100::1", 50, challenged), 40)
 		want("Binding is another thing", answered(ts, "8.8.8.8", 300, bound), 200)
-		want("this machine", answered(ts, "127.0.0.1", 300, challenged), 300)
-		if got := ts.total(); got.Dropped["stranger"] != 10+5+10+20+10+100 || got.Errors[401] != 40+40+40+40+300 || got.Errors[438] != 0 {
+		want("this machine is none the better", answered(ts, "127.0.0.1", 50, challenged), 40)
+		if got := ts.total(); got.Dropped["stranger"] != 10+5+10+20+10+100+10 || got.Errors[401] != 40+40+40+40+40 || got.Errors[438] != 0 {
 			t.Errorf("counted: got %v and %v", got.Dropped, got.Errors)
 		}
 		time.Sleep(time.Second)

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/pion/stun/v3"
 )
@@ -17,6 +19,8 @@ type server struct {
 	uri *stun.URI
 	at  netip.AddrPort // once resolved
 	tls *tls.Config
+
+	dialed atomic.Uint32 // clients over UDP
 }
 
 // CheckServer tells whether text is a URL that Config.Server takes.
@@ -59,7 +63,7 @@ func (s *server) resolve(ctx context.Context, trust *tls.Config) error {
 // dial opens a client's way to the server. What comes is handed over, and valid during the call.
 func (s *server) dial(ctx context.Context, w *wire, handle func(frame []byte)) (link, error) {
 	if s.uri.Proto == stun.ProtoTypeUDP {
-		socket, err := w.open(anyPort(s.at.Addr()), s.at, handle)
+		socket, err := w.open(s.from(), s.at, handle)
 		return datagrams{socket}, err
 	}
 	var dialer interface {
@@ -75,10 +79,15 @@ func (s *server) dial(ctx context.Context, w *wire, handle func(frame []byte)) (
 	return newStream(conn, handle), nil
 }
 
-// anyPort is the unspecified address of the family of to.
-func anyPort(to netip.Addr) netip.AddrPort {
-	if to.Is4() {
-		return netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+// from is where the next client sends from. On this machine each has an address of its own, as clients elsewhere mostly
+// have: a server that bounds what it answers strangers would keep those at one address waiting.
+func (s *server) from() netip.AddrPort {
+	switch ip := s.at.Addr(); {
+	case ip.Is6():
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+	case ip.IsLoopback() && runtime.GOOS == "linux":
+		n := s.dialed.Add(1)
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 2, byte(n / 250), byte(1 + n%250)}), 0)
 	}
-	return netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+	return netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
 }
