@@ -86,6 +86,9 @@ func TestKickEndsCall(t *testing.T) {
 	for _, transport := range overAll {
 		user := "mallory over " + transport.String() // a kick lasts
 		mallory, bob := ts.calling(transport, user, p), ts.calling(transport, "bob", p)
+		for _, c := range []*testClient{mallory, bob} { // what they sent before is counted when that is answered
+			c.wantOK(stun.MethodRefresh, c.request(stun.MethodRefresh, lifetime(600)))
+		}
 		a := ts.allocations.at(mallory.relayed)
 		relayed := ts.total()
 		began := time.Now()
