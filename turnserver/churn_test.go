@@ -87,17 +87,17 @@ func (c *churn) run(d time.Duration) {
 func (c *churn) call(n uint64) {
 	transport := overAll[n%4]
 	end := ends[transport][n/4%4]
-	user := fmt.Sprint("user", n)
+	user, ip := fmt.Sprint("user", n), ip(n)
 	if end == vanish {
-		user = "vanished" // the quota bounds how many
+		user, ip = "vanished", "127.0.0.3" // the quota bounds how many, and nobody else gets a port that one has left behind
 	}
-	client := c.from(transport, ip(n), user)
+	client := c.from(transport, ip, user)
 	if client == nil {
 		return
 	}
 	defer client.conn.Close()
 	switch code := errorCode(client.request(stun.MethodAllocate, requestedUDP)); {
-	case code == 486 && end == vanish:
+	case end == vanish && (code == 486 || code == 437):
 		return
 	case code != 0:
 		c.t.Errorf("Allocate of %s over %v: got %d", user, transport, code)
