@@ -40,6 +40,7 @@ func (t Transport) String() string { return [...]string{"UDP", "TCP", "TLS", "DT
 type fiveTuple struct {
 	client, server netip.AddrPort
 	transport      Transport
+	conn           uint64 // behind a proxy several connections may have all else in common; 0: UDP
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

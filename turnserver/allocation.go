@@ -82,11 +82,11 @@ func (a *allocation) end() {
 	a.once.Do(func() {
 		close(a.ended)
 		a.flows.end()
+		if a.client.conn != nil {
+			a.client.conn.Keep(false) // before there can be a new allocation, which keeps it
+		}
 		a.server.allocations.remove(a) // before the port can be another's
 		a.socket.Close()
-		if a.client.conn != nil {
-			a.client.conn.Keep(false)
-		}
 		a.server.Logger.Debug("allocation ended", "user", a.owner.user, "client", a.client.client, "relay", a.public,
 			"lived", a.server.auth.now().Sub(a.opened))
 	})

@@ -38,6 +38,7 @@ type allocations struct {
 type account struct {
 	places int
 	use    *usage
+	waits  bool // a timer does, to forget it
 }
 
 func newAllocations(limit, perUser int, bandwidth *bandwidth) *allocations {
@@ -95,15 +96,19 @@ func (a *allocations) forgetLocked(user string) {
 	if mine == nil || mine.places > 0 {
 		return
 	}
-	if wait := mine.use.own.untilFull(a.bandwidth.now()); wait > 0 {
+	wait := mine.use.own.untilFull(a.bandwidth.now())
+	switch {
+	case wait <= 0:
+		delete(a.byUser, user)
+	case !mine.waits:
+		mine.waits = true
 		time.AfterFunc(wait, func() {
 			a.mu.Lock()
 			defer a.mu.Unlock()
+			mine.waits = false
 			a.forgetLocked(user)
 		})
-		return
 	}
-	delete(a.byUser, user)
 }
 
 // add takes in x, which has a place.
@@ -156,7 +161,7 @@ func (a *allocations) ofEach(found []*allocation, packets []udp.Packet, server n
 		if i > 0 && p.From == packets[i-1].From {
 			found = append(found, found[len(found)-1])
 		} else {
-			found = append(found, a.byClient[fiveTuple{p.From, server, UDP}])
+			found = append(found, a.byClient[fiveTuple{client: p.From, server: server, transport: UDP}])
 		}
 	}
 	return found

@@ -27,11 +27,15 @@ func (b *batch) begin() {
 
 // end sends what is queued. Messages must stay as they are until then.
 func (b *batch) end() {
+	b.flush()
+	b.toPeers.settle()
+	b.fromPeers.settle()
+}
+
+func (b *batch) flush() {
 	if dropped := b.queue.Flush(); dropped > 0 {
 		b.listener.counters.dropped[dropQueue].Add(uint64(dropped))
 	}
-	b.toPeers.settle()
-	b.fromPeers.settle()
 }
 
 // take counts n bytes against the bounds of a user and of all, and reports whether they are within. A goroutine may have

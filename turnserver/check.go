@@ -33,6 +33,14 @@ func (s *Server) Check(ctx context.Context) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	from := unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())
+	s.guard.strangers.excepted.Store(from, true) // whatever others ask
+	defer s.guard.strangers.excepted.Delete(from)
+	defer func() {
+		if a := s.allocations.of(fiveTuple{client: from, server: at, transport: UDP}); a != nil { // it did not come to its end
+			a.end()
+		}
+	}()
 	p := &probe{ctx: ctx, conn: conn, user: s.auth.probe, realm: s.Realm}
 	if err := p.run(); err != nil {
 		return fmt.Errorf("check relay at %v: %w", at, errors.Join(err, context.Cause(ctx)))

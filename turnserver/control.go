@@ -115,16 +115,20 @@ func (c *control) allocate(a *allocation, transaction [12]byte, lifetime time.Du
 
 // refresh sets what is left of a's life; 0 ends it.
 func (c *control) refresh(a *allocation, transaction [12]byte, lifetime time.Duration) ([]byte, error) {
+	if lifetime == 0 {
+		a.flows.end() // at once: the library takes back one permission after the other
+	}
 	return c.request(a, transaction, stun.MethodRefresh, lifetimeOf(lifetime))
 }
 
 // permit installs or refreshes permissions for peers.
-func (c *control) permit(a *allocation, transaction [12]byte, peers []netip.AddrPort) ([]byte, error) {
+func (c *control) permit(a *allocation, transaction [12]byte, peers []netip.AddrPort) (answer []byte, err error) {
 	attributes := make([]stun.Setter, len(peers))
 	for i, peer := range peers {
 		attributes[i] = peerAttribute(peer)
 	}
-	return c.request(a, transaction, stun.MethodCreatePermission, attributes...)
+	a.flows.together(func() { answer, err = c.request(a, transaction, stun.MethodCreatePermission, attributes...) })
+	return answer, err
 }
 
 // bind binds a channel to a peer, or refreshes it. The answer is an error if one of the two is bound to another.

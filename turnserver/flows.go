@@ -20,6 +20,8 @@ type flows struct {
 	permitted map[netip.Addr]*permission
 	byNumber  map[uint16]*channel
 	byPeer    map[netip.AddrPort]*channel
+
+	shared bool // while it is made: the maps are those of the version before
 }
 
 // permission lets packets of one address of peers pass (RFC 8656 section 2.3).
@@ -65,6 +67,7 @@ type flowTable struct {
 
 	mu    sync.Mutex // held while a new version is made
 	ended bool
+	draft *flows // the next version, while many changes come at once; its maps are nobody else's
 }
 
 var noFlows flows
@@ -80,8 +83,23 @@ func (t *flowTable) load() *flows {
 func (t *flowTable) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ended = true
+	t.ended, t.draft = true, nil
 	t.now.Store(nil)
+}
+
+// together makes all changes that come during do one.
+func (t *flowTable) together(do func()) {
+	t.mu.Lock()
+	f := t.load()
+	t.draft = &flows{permitted: maps.Clone(f.permitted), byNumber: maps.Clone(f.byNumber), byPeer: maps.Clone(f.byPeer)}
+	t.mu.Unlock()
+	do()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.ended {
+		t.now.Store(t.draft)
+	}
+	t.draft = nil
 }
 
 func (t *flowTable) change(edit func(*flows)) {
@@ -90,21 +108,27 @@ func (t *flowTable) change(edit func(*flows)) {
 	if t.ended {
 		return
 	}
+	if t.draft != nil {
+		edit(t.draft)
+		return
+	}
 	f := *t.load()
+	f.shared = true
 	edit(&f)
+	f.shared = false
 	t.now.Store(&f)
 }
 
 func (t *flowTable) permit(ip netip.Addr) {
 	t.change(func(f *flows) {
-		f.permitted = with(f.permitted, ip, new(permission))
+		f.permitted = with(!f.shared, f.permitted, ip, new(permission))
 		f.setPermitted(ip, true)
 	})
 }
 
 func (t *flowTable) forbid(ip netip.Addr) {
 	t.change(func(f *flows) {
-		f.permitted = without(f.permitted, ip)
+		f.permitted = without(!f.shared, f.permitted, ip)
 		f.setPermitted(ip, false)
 	})
 }
@@ -122,30 +146,35 @@ func (t *flowTable) bind(number uint16, peer netip.AddrPort) {
 	t.change(func(f *flows) {
 		c := &channel{number: number, peer: peer}
 		c.permitted.Store(f.permitted[peer.Addr()] != nil)
-		f.byNumber = with(f.byNumber, number, c)
-		f.byPeer = with(f.byPeer, peer, c)
+		f.byNumber = with(!f.shared, f.byNumber, number, c)
+		f.byPeer = with(!f.shared, f.byPeer, peer, c)
 	})
 }
 
 func (t *flowTable) unbind(number uint16, peer netip.AddrPort) {
 	t.change(func(f *flows) {
-		f.byNumber = without(f.byNumber, number)
-		f.byPeer = without(f.byPeer, peer)
+		f.byNumber = without(!f.shared, f.byNumber, number)
+		f.byPeer = without(!f.shared, f.byPeer, peer)
 	})
 }
 
-// with returns a copy of m that has value at key.
-func with[K comparable, V any](m map[K]V, key K, value V) map[K]V {
-	if m = maps.Clone(m); m == nil {
+// with returns m, or a copy of it if it is not one's own, with value at key.
+func with[K comparable, V any](own bool, m map[K]V, key K, value V) map[K]V {
+	if !own {
+		m = maps.Clone(m)
+	}
+	if m == nil {
 		m = make(map[K]V)
 	}
 	m[key] = value
 	return m
 }
 
-// without returns a copy of m that has nothing at key.
-func without[K comparable, V any](m map[K]V, key K) map[K]V {
-	m = maps.Clone(m)
+// without returns m, or a copy of it if it is not one's own, with nothing at key.
+func without[K comparable, V any](own bool, m map[K]V, key K) map[K]V {
+	if !own {
+		m = maps.Clone(m)
+	}
 	delete(m, key)
 	return m
 }

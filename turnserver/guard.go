@@ -82,7 +82,7 @@ func (g *guard) turn(r *request) []byte {
 		return r.refuse(refused)
 	case errors.Is(err, net.ErrClosed): // the server ends
 		return nil
-	case r.allocation != nil && r.allocation.hasEnded(): // in the meantime
+	case r.allocation != nil && (r.allocation.hasEnded() || errors.Is(err, errControl)): // in the meantime; the library has forgotten it
 		return r.refuse(refuse(stun.CodeAllocMismatch))
 	}
 	g.server.Logger.Error("request failed", "client", r.client.client, "method", r.message.Type.Method, "err", err)
@@ -92,7 +92,7 @@ func (g *guard) turn(r *request) []byte {
 // turnAway refuses a request that is not authenticated. What it costs a stranger who is not there, or not whom the address
 // says, has a bound: see strangers.
 func (g *guard) turnAway(r *request, code stun.ErrorCode) []byte {
-	if r.client.transport == UDP && r.allocation == nil && !g.strangers.refusal.allow(r.client.client.Addr()) {
+	if r.client.transport == UDP && r.allocation == nil && !g.strangers.mayRefuse(r.client.client) {
 		r.client.listener.counters.drop(dropStranger)
 		return nil
 	}

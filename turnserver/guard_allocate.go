@@ -53,6 +53,7 @@ func (g *guard) allocate(r *request) ([]byte, error) {
 	}
 	if err != nil {
 		a.end()
+		g.server.reservations.cancel(token, r.signer.user)
 		return nil, err
 	}
 	a.answer.Store(&answer)
@@ -180,6 +181,9 @@ func (g *guard) opened(a *allocation) {
 	s := g.server
 	if a.client.conn != nil {
 		a.client.conn.Keep(true)
+		if a.hasEnded() { // a moment ago, so that the end may have come before
+			a.client.conn.Keep(false)
+		}
 	}
 	if a.owner.username == s.auth.probe.name {
 		return

@@ -235,7 +235,8 @@ func (l *listener) start() {
 
 // serveConn serves one connection.
 func (l *listener) serveConn(conn *stream.Conn) {
-	c := &client{fiveTuple{conn.Client(), conn.Local(), l.transport}, l, nil, conn}
+	tuple := fiveTuple{client: conn.Client(), server: conn.Local(), transport: l.transport, conn: l.server.conns.Add(1)}
+	c := &client{tuple, l, nil, conn}
 	defer func() {
 		if a := l.server.allocations.of(c.fiveTuple); a != nil {
 			a.end()
@@ -262,14 +263,14 @@ func (s *Server) ServeConn(nc net.Conn) { s.shared.streams.ServeConn(nc) }
 
 // close closes the sockets and waits for the connections.
 func (l *listener) close() {
+	if l.dtls != nil {
+		l.dtls.Close() // clients are told, as long as there is a socket
+	}
 	for _, socket := range l.sockets {
 		socket.Close()
 	}
 	if l.accepting != nil {
 		l.accepting.Close()
-	}
-	if l.dtls != nil {
-		l.dtls.Close()
 	}
 	if l.streams != nil {
 		l.streams.Close()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,7 +69,9 @@ func (s *Server) open(c *client, owner identity, w wanted) (a *allocation, token
 	if w.reserve {
 		token = s.reservations.keep(&reserved{server: s, user: owner.user, at: at, socket: sockets[1], use: use})
 	}
-	a, err = s.start(c, owner, at, sockets[0], use)
+	if a, err = s.start(c, owner, at, sockets[0], use); err != nil {
+		s.reservations.cancel(token, owner.user)
+	}
 	return a, token, err
 }
 
@@ -94,11 +97,12 @@ func (s *Server) relayAt(reached netip.Addr, f family) (external, bool) {
 	if at := s.external[f]; at.local.IsValid() {
 		return at, true
 	}
-	if familyOf(reached) == f {
+	ips := s.policy.Load().host.listenIPs
+	if familyOf(reached) == f && slices.Contains(ips, reached) { // others are not known to the policy
 		return external{reached, reached}, true
 	}
 	for _, loopback := range []bool{reached.IsLoopback(), !reached.IsLoopback()} {
-		for _, ip := range s.policy.Load().host.listenIPs {
+		for _, ip := range ips {
 			if familyOf(ip) == f && ip.IsLoopback() == loopback {
 				return external{ip, ip}, true
 			}
@@ -182,11 +186,7 @@ func (rs *reservations) keep(r *reserved) (token [8]byte) {
 		r.drop()
 		return token
 	}
-	r.timer = time.AfterFunc(reservationTime, func() {
-		if kept, err := rs.claim(token, r.user); err == nil {
-			kept.drop()
-		}
-	})
+	r.timer = time.AfterFunc(reservationTime, func() { rs.cancel(token, r.user) })
 	if rs.byToken == nil {
 		rs.byToken = make(map[[8]byte]*reserved)
 	}
@@ -205,6 +205,13 @@ func (rs *reservations) claim(token [8]byte, user string) (*reserved, error) {
 	r.timer.Stop()
 	delete(rs.byToken, token)
 	return r, nil
+}
+
+// cancel drops one, if it is there.
+func (rs *reservations) cancel(token [8]byte, user string) {
+	if kept, err := rs.claim(token, user); err == nil {
+		kept.drop()
+	}
 }
 
 // drop drops those of a user.

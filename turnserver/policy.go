@@ -13,28 +13,29 @@ import (
 // public but 2000::/3.
 func defaultDeny() []netip.Prefix {
 	return prefixes(
-		"0.0.0.0/8",       // this network, unspecified
-		"10.0.0.0/8",      // private
-		"100.64.0.0/10",   // carrier-grade NAT
-		"127.0.0.0/8",     // loopback
-		"169.254.0.0/16",  // link-local, cloud metadata
-		"172.16.0.0/12",   // private
-		"192.0.0.0/24",    // protocol assignments
-		"192.0.2.0/24",    // documentation
-		"192.88.99.0/24",  // 6to4 relays
-		"192.168.0.0/16",  // private
-		"198.18.0.0/15",   // benchmarking
-		"198.51.100.0/24", // documentation
-		"203.0.113.0/24",  // documentation
-		"224.0.0.0/4",     // multicast
-		"240.0.0.0/4",     // reserved, broadcast
-		"::/3",            // unassigned, and in it: unspecified, loopback, IPv4-compatible and -translated, NAT64, discard
-		"2001::/23",       // protocol assignments: Teredo, benchmarking, ORCHID
-		"2001:db8::/32",   // documentation
-		"2002::/16",       // 6to4
-		"3fff::/20",       // documentation
-		"4000::/2",        // unassigned
-		"8000::/1",        // unassigned, and in it: private, link-local, site-local, multicast
+		"0.0.0.0/8",        // this network, unspecified
+		"10.0.0.0/8",       // private
+		"100.64.0.0/10",    // carrier-grade NAT
+		"127.0.0.0/8",      // loopback
+		"168.63.129.16/32", // a cloud's metadata at a public address (Azure)
+		"169.254.0.0/16",   // link-local, cloud metadata
+		"172.16.0.0/12",    // private
+		"192.0.0.0/24",     // protocol assignments
+		"192.0.2.0/24",     // documentation
+		"192.88.99.0/24",   // 6to4 relays
+		"192.168.0.0/16",   // private
+		"198.18.0.0/15",    // benchmarking
+		"198.51.100.0/24",  // documentation
+		"203.0.113.0/24",   // documentation
+		"224.0.0.0/4",      // multicast
+		"240.0.0.0/4",      // reserved, broadcast
+		"::/3",             // unassigned, and in it: unspecified, loopback, IPv4-compatible and -translated, NAT64, discard
+		"2001::/23",        // protocol assignments: Teredo, benchmarking, ORCHID
+		"2001:db8::/32",    // documentation
+		"2002::/16",        // 6to4
+		"3fff::/20",        // documentation
+		"4000::/2",         // unassigned
+		"8000::/1",         // unassigned, and in it: private, link-local, site-local, multicast
 	)
 }
 

@@ -28,6 +28,7 @@ type Server struct {
 	policy  atomic.Pointer[policy]
 	created atomic.Uint64 // allocations since the start
 	lives   atomic.Uint64 // the last allocation.life
+	conns   atomic.Uint64 // the last fiveTuple.conn
 
 	running sync.WaitGroup // listeners' and allocations' goroutines
 	failed  chan error     // a listener's error, the first one counts

@@ -2,6 +2,7 @@ package turnserver
 
 import (
 	"net/netip"
+	"sync"
 
 	"github.com/sigctl/sigctl/pkg/limit"
 )
@@ -12,8 +13,9 @@ const strangerGroups = 1 << 14
 // strangers bounds what is sent over UDP to those who have proven nothing, not even that they are at the address that
 // their packets say: a relay is no way to send others more than they were sent. What authenticates is never counted.
 type strangers struct {
-	refusal answerLimit // 401, 438 and the like
-	binding answerLimit
+	refusal  answerLimit // 401, 438 and the like
+	binding  answerLimit
+	excepted sync.Map // netip.AddrPort: clients that are our own
 }
 
 func newStrangers() *strangers {
@@ -21,6 +23,12 @@ func newStrangers() *strangers {
 		refusal: newAnswerLimit(limit.Rate{PerSecond: 20, Burst: 40}, limit.Rate{PerSecond: 2_000, Burst: 2_000}),
 		binding: newAnswerLimit(limit.Rate{PerSecond: 100, Burst: 200}, limit.Rate{PerSecond: 10_000, Burst: 10_000}),
 	}
+}
+
+// mayRefuse reports whether a refusal may be sent to a stranger.
+func (s *strangers) mayRefuse(to netip.AddrPort) bool {
+	_, ours := s.excepted.Load(to)
+	return ours || s.refusal.allow(to.Addr())
 }
 
 // answerLimit bounds one kind of answers, to each address group and to all. A burst lets an office behind one address begin

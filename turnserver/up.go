@@ -32,7 +32,7 @@ func (s *shard) fromClients(packets []udp.Packet) {
 	s.owners = l.server.allocations.ofEach(s.owners[:0], packets, l.address)
 	for i, p := range packets {
 		if !b.fromClient(s.owners[i], p.Data) {
-			b.control(&client{fiveTuple{p.From, l.address, UDP}, l, s.socket, nil}, p.Data)
+			b.control(&client{fiveTuple{client: p.From, server: l.address, transport: UDP}, l, s.socket, nil}, p.Data)
 		}
 	}
 	b.end()
@@ -48,6 +48,7 @@ func (b *batch) fromConn(c *client, message []byte) {
 
 // control answers STUN.
 func (b *batch) control(c *client, message []byte) {
+	b.flush() // the last words before a Refresh that ends the allocation, too
 	if answer := b.listener.server.guard.handle(c, message); answer != nil && !c.send(b.queue, nil, answer) {
 		b.drop(dropQueue)
 	}

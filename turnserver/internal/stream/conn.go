@@ -40,13 +40,22 @@ func (c *Conn) start() {
 	// With TLS a message is a record: there are clients, coturn's among them, that read no second one out of a record.
 	_, secured := c.nc.(interface{ ConnectionState() tls.ConnectionState })
 	c.out.nc, c.out.datagrams, c.out.records = c.nc, c.datagrams, c.datagrams || secured
-	c.out.max, c.out.timeout = limits.MaxQueue, limits.WriteTimeout
+	c.out.max, c.out.timeout = c.maxQueue(false), limits.WriteTimeout
 	c.out.write, c.out.failed = c.out.loop, c.fault
 	size := idleBuffer
 	if c.datagrams {
 		size = datagram
 	}
 	c.in = newReader(size)
+}
+
+// maxQueue is how much may wait to be written: to a stranger no more than some answers, without an allocation there is
+// nothing else.
+func (c *Conn) maxQueue(kept bool) int {
+	if kept {
+		return c.acceptor.limits.MaxQueue
+	}
+	return min(c.acceptor.limits.MaxQueue, strangersQueue)
 }
 
 // Client returns the client's address: the one that the PROXY header told, else the socket's other end.
@@ -60,6 +69,7 @@ func (c *Conn) Local() netip.AddrPort { return c.local }
 // as at first, there has to be one within LoginTimeout.
 func (c *Conn) Keep(kept bool) {
 	if c.deadline.keep(kept) {
+		c.out.bound(c.maxQueue(kept))
 		c.acceptor.recount(c)
 	}
 }

@@ -32,7 +32,7 @@ type Limits struct {
 	LoginTimeout time.Duration
 
 	// MaxQueue is how many bytes may wait to be written to a client; messages beyond are dropped. Default 256 KiB,
-	// which is half a second of 4 Mbit/s: what is older is of no use to a call.
+	// which is half a second of 4 Mbit/s: what is older is of no use to a call. Without an allocation, 16 KiB at most.
 	MaxQueue int
 
 	// WriteTimeout is how long a client may need to take 16 KiB, or less if less waits. Default 10 s.

@@ -36,18 +36,28 @@ type outbox struct {
 	nc        net.Conn
 	records   bool // each message is a write of its own, as long as it fits
 	datagrams bool // records that cannot be divided, and need no padding
-	max       int  // bytes
 	timeout   time.Duration
 	failed    func(error) // called by the writer, if it fails
 	write     func()      // (*outbox).loop; here it costs nothing to start it
 
 	mu          sync.Mutex
+	max         int // bytes
 	first, last *chunk
 	queued      int // bytes, those that are being written included
 	closed      bool
 	writing     bool
 	writer      sync.WaitGroup
 }
+
+// bound changes how many bytes may wait. What waits already stays.
+func (o *outbox) bound(bytes int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.max = bytes
+}
+
+// strangersQueue is how many bytes of answers wait for who has no allocation.
+const strangersQueue = 16 << 10
 
 var padding [3]byte
 

@@ -16,6 +16,7 @@ func TestSend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ta := newTestAcceptor(t, nil)
 		nc, c := ta.connect()
+		c.Keep(true)
 		var want strings.Builder
 		for i := range 200 {
 			m := channelData(strings.Repeat("x", 1+7*i))
@@ -139,6 +140,32 @@ func (w *writes) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// TestStrangersQueue: who has no allocation makes us keep no more than some answers.
+func TestStrangersQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ta := newTestAcceptor(t, nil)
+		nc, c := ta.connect()
+		fill := func() (queued int) {
+			for c.Send(nil, make([]byte, 1<<10)) {
+				queued += 1 << 10
+			}
+			return queued
+		}
+		if got := fill(); got != strangersQueue {
+			t.Errorf("%d bytes wait for a stranger, want %d", got, strangersQueue)
+		}
+		c.Keep(true)
+		if got := fill(); got != DefaultMaxQueue-strangersQueue {
+			t.Errorf("%d bytes more wait for a client, want %d", got, DefaultMaxQueue-strangersQueue)
+		}
+		c.Keep(false)
+		if c.Send(nil, make([]byte, 1<<10)) {
+			t.Error("there is more room after the end of the allocation")
+		}
+		nc.Close()
+	})
+}
+
 // TestSendDatagrams: each message is one write, without padding.
 func TestSendDatagrams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -148,6 +175,7 @@ func TestSendDatagrams(t *testing.T) {
 		var ended sync.WaitGroup
 		ended.Go(func() { ta.ServeMessages(nc) })
 		c := <-ta.conns
+		c.Keep(true)
 		var want []string
 		for i := range 100 {
 			m := channelData(strings.Repeat("x", 10*i+1))

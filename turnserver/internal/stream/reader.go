@@ -53,7 +53,7 @@ func (c *Conn) ReadMessage() ([]byte, error) {
 	message, err := next()
 	if err != nil {
 		c.in.err = c.fail(err)
-		c.in.release()
+		c.in.drop()
 		return nil, c.in.err
 	}
 	return message, nil
@@ -186,6 +186,11 @@ func (in *reader) makeRoom(size int, kept func() bool) {
 func (in *reader) moveTo(buf []byte) {
 	in.w = copy(buf, in.buf[in.r:in.w])
 	in.r, in.buf = 0, buf
+}
+
+// drop forgets the buffer. It is not for others: what Buffered has kept valid may still be in use.
+func (in *reader) drop() {
+	in.big, in.buf, in.r, in.w = nil, nil, 0, 0
 }
 
 // release gives a big buffer back, with what is in it.
