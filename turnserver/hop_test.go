@@ -1,6 +1,11 @@
 package turnserver
 
-import "testing"
+import (
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+)
 
 // Between relays of this server each end counts what it relays, for its own user and listener.
 func TestRelayToRelayIsCountedAtBoth(t *testing.T) {
@@ -21,6 +26,18 @@ func TestRelayToRelayIsCountedAtBoth(t *testing.T) {
 	}
 }
 
+// awaitFree waits until the reader of an allocation that ended has left its port.
+func awaitFree(t *testing.T, at netip.AddrPort) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
+		if socket, err := occupy(at); err == nil {
+			socket.Close()
+			return
+		}
+	}
+	t.Fatalf("%v is still taken", at)
+}
+
 // A channel finds the relay of this server that its peer is, when it comes and when it goes.
 func TestRelaysComeAndGo(t *testing.T) {
 	p := newPlane(t, func(cfg *Config) { cfg.Allow, cfg.MinPort, cfg.MaxPort = nil, 50_000, 65_000 })
@@ -36,6 +53,7 @@ func TestRelaysComeAndGo(t *testing.T) {
 	a.up(channelData(0x4001, "x"))
 	p.wantDropped(map[string]uint64{"policy": 1})
 
+	awaitFree(t, b.local)
 	p.MinPort, p.MaxPort = b.local.Port(), b.local.Port()
 	again := p.flow("bob")
 	again.flows.permit(a.local.Addr())

@@ -103,13 +103,20 @@ func TestUsageOutlivesAllocations(t *testing.T) {
 		}
 		time.Sleep(249 * time.Millisecond)
 		synctest.Wait()
-		if len(a.byUser) != 1 {
-			t.Error("the usage is forgotten early")
+		if got := a.known(); got != 1 {
+			t.Errorf("%d users are known, want one: the usage is forgotten early", got)
 		}
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
-		if len(a.byUser) != 0 {
-			t.Error("a user with nothing is left")
+		if got := a.known(); got != 0 {
+			t.Errorf("%d users with nothing are left", got)
 		}
 	})
+}
+
+// known counts the users, those included who have nothing.
+func (a *allocations) known() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.byUser)
 }

@@ -64,9 +64,14 @@ func (k Key) alive(now time.Time) bool { return k.Retired.IsZero() || now.Before
 
 func (k Key) public() ed25519.PublicKey { return k.private().Public().(ed25519.PublicKey) }
 
+// newKey makes a key whose id no command takes for a flag.
 func newKey(now time.Time) Key {
-	_, private, _ := ed25519.GenerateKey(nil) // never fails: crypto/rand ends the program instead
-	return keyOf(private, now)
+	for {
+		_, private, _ := ed25519.GenerateKey(nil) // never fails: crypto/rand ends the program instead
+		if key := keyOf(private, now); key.ID[0] != '-' {
+			return key
+		}
+	}
 }
 
 func keyOf(private ed25519.PrivateKey, created time.Time) Key {

@@ -152,3 +152,12 @@ func FuzzDecodePrivate(f *testing.F) {
 		}
 	})
 }
+
+// A key's id is an argument of commands.
+func TestKeyIDsAreNoFlags(t *testing.T) {
+	for range 500 {
+		if id := newKey(time.Now()).ID; id[0] == '-' {
+			t.Fatalf("the id %s looks like a flag", id)
+		}
+	}
+}

@@ -53,7 +53,7 @@ func (s *server) allocate(name, password string) (address string) {
 // user was given until then.
 func TestKick(t *testing.T) {
 	t.Parallel()
-	s := startServe(t, "--demo")
+	s := startServe(t, "--demo", "--turn-old-channels") // as uclient picks them
 	c := s.local(t)
 	access := c.accessToken("user2")
 	joined := c.want("POST", "/api/rooms/join", access, message{})

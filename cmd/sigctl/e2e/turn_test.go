@@ -95,7 +95,7 @@ func TestTURNAnswers(t *testing.T) {
 	file, _ := secretFile(t)
 	r := startTURN(t, "--realm", "example.com", "--secret", "file:"+file)
 	wrong := run(t, "turnutils_uclient", []string{uclient, "-y", "-c", "-n", "1", "-p", r.port, "-u", r.entry.Username, "-w", "wrong", r.host})
-	if out := wrong.out.all() + wrong.err.all(); !strings.Contains(out, "error 40") || strings.Contains(out, "tot_recv_msgs") {
+	if out := wrong.out.all() + wrong.err.all(); !strings.Contains(out, "Cannot complete Allocation") || strings.Contains(out, "tot_recv_msgs") {
 		t.Errorf("a wrong credential: want an error:\n%s", tail(out))
 	}
 
