@@ -3,6 +3,8 @@ package turnserver
 import (
 	"net/netip"
 	"testing"
+
+	"github.com/pion/stun/v3"
 )
 
 // Who has looked keeps what was there; a change makes something new of what it changes alone.
@@ -53,4 +55,72 @@ func TestChannelsKnowTheirPermission(t *testing.T) {
 	table.unbind(0x4002, other)
 	table.bind(0x4002, other)
 	want("channel anew", false, false, true)
+}
+
+// Changes that come together, whoever makes them, are one: nobody sees some of them, and none is lost. After the end there
+// are none.
+func TestFlowsTogether(t *testing.T) {
+	var table flowTable
+	old := netip.MustParseAddr("192.0.2.200")
+	table.permit(old)
+	before := table.load()
+	table.together(func() {
+		for _, peer := range peersAt(0, 64) {
+			table.permit(peer.Addr())
+		}
+		table.bind(0x4000, peersAt(0, 1)[0])
+		table.forbid(old) // a timer's
+		if table.load() != before || len(before.permitted) != 1 || len(before.byNumber) != 0 {
+			t.Errorf("in the midst of it: got %+v, want what was before", table.load())
+		}
+	})
+	after := table.load()
+	if len(after.permitted) != 64 || after.permitted[old] != nil || after.byNumber[0x4000] == nil || !after.byNumber[0x4000].permitted.Load() {
+		t.Errorf("after: got %d permissions, channels %v, want those of the 64 peers and a channel", len(after.permitted), after.byNumber)
+	}
+	table.together(func() {
+		table.permit(old)
+		table.end()
+		table.permit(old)
+	})
+	if table.load() != &noFlows {
+		t.Errorf("after the end: got %+v, want nothing", table.load())
+	}
+}
+
+// peersAt are n peers with addresses of their own.
+func peersAt(first, n int) (peers []netip.AddrPort) {
+	for i := range n {
+		peers = append(peers, netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(first + i)}), 1))
+	}
+	return peers
+}
+
+// A request for many permissions, and the end with its many permissions, make one version of the flows each: every other
+// one is a copy of all.
+func TestManyPermissionsAreOneChange(t *testing.T) {
+	ts := newTestServer(t, func(cfg *Config) { cfg.Allow = allow(t, "203.0.113.0/24") })
+	c := ts.allocated("alice")
+	table := &ts.only().flows
+	done, versions := make(chan struct{}), make(chan int, 1)
+	go func() { // looks as often as it can: what it misses fails nothing
+		seen := map[*flows]bool{}
+		for {
+			seen[table.load()] = true
+			select {
+			case <-done:
+				versions <- len(seen)
+				return
+			default:
+			}
+		}
+	}()
+	for batch := range 4 {
+		c.wantOK(stun.MethodCreatePermission, c.permit(peersAt(64*batch, 64)...))
+	}
+	c.wantOK(stun.MethodRefresh, c.request(stun.MethodRefresh, lifetime(0)))
+	close(done)
+	if got := <-versions; got > 1+4 { // the first and the last are the same
+		t.Errorf("%d versions of the flows were seen, want 5 at most", got)
+	}
 }

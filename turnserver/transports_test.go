@@ -3,6 +3,7 @@ package turnserver
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net"
 	"net/netip"
 	"testing"
@@ -127,6 +128,18 @@ func TestConnectionEndsAllocation(t *testing.T) {
 	}
 }
 
+// A client over DTLS, which has no FIN, is told that the server ends.
+func TestDTLSFarewell(t *testing.T) {
+	ts := newTestServer(t, withTLS(t, everywhere))
+	c := ts.over(DTLS, "alice")
+	c.allocate()
+	ts.Close()
+	c.conn.SetReadDeadline(time.Now().Add(patience))
+	if n, err := c.conn.Read(make([]byte, 2048)); err != io.EOF {
+		t.Errorf("after the server's end: read %d bytes, %v, want io.EOF", n, err)
+	}
+}
+
 // only returns the one allocation that there is, or nil.
 func (ts *testServer) only() *allocation {
 	ts.allocations.mu.RLock()
@@ -168,22 +181,5 @@ func TestIPv6(t *testing.T) {
 	without := newTestServer(t, nil).client("alice")
 	if code := errorCode(without.request(stun.MethodAllocate, requestedUDP, family)); code != 440 {
 		t.Errorf("IPv6 of a server without: got %d, want 440", code)
-	}
-}
-
-// Check relays a packet, counts for nobody, and says what is wrong.
-func TestCheck(t *testing.T) {
-	ts := newTestServer(t, nil)
-	if err := ts.Check(t.Context()); err != nil {
-		t.Fatalf("check: %v", err)
-	}
-	if got := ts.Stats(); got.Allocations != 0 || got.AllocationsCreated != 0 {
-		t.Errorf("after a check: got %+v, want no allocation", got)
-	}
-	if err := ts.Drain(t.Context(), netip.AddrPort{}); err != nil {
-		t.Fatalf("drain: %v", err)
-	}
-	if err := ts.Check(t.Context()); err != ErrDraining {
-		t.Errorf("check of a drained server: got %v, want %v", err, ErrDraining)
 	}
 }

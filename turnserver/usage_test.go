@@ -120,3 +120,23 @@ func (a *allocations) known() int {
 	defer a.mu.Unlock()
 	return len(a.byUser)
 }
+
+// Who comes and goes while the usage is not forgotten yet costs nothing more, no timer above all.
+func TestComingAndGoingCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, alice := newAllocations(10, 10, newBandwidth(1000, 0)), identity{user: "alice"}
+		use, err := a.take(alice, 1)
+		if err != nil || !use.take(a.bandwidth.now(), 250) {
+			t.Fatalf("the first place and the burst: refused (%v)", err)
+		}
+		a.release("alice", 1)
+		if got := testing.AllocsPerRun(100, func() { a.take(alice, 1); a.release("alice", 1) }); got != 0 {
+			t.Errorf("another %v things are kept each time, want none", got)
+		}
+		time.Sleep(250 * time.Millisecond)
+		synctest.Wait()
+		if len(a.byUser) != 0 {
+			t.Error("a user with nothing is left")
+		}
+	})
+}

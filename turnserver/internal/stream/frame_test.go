@@ -124,6 +124,36 @@ func TestBuffered(t *testing.T) {
 	a.Close()
 }
 
+// TestErrorKeepsBuffer: what is valid while there is more is not read over by another connection when the next message is
+// an error. That happens to a long one whose allocation has ended in between.
+func TestErrorKeepsBuffer(t *testing.T) {
+	long := padded(channelData(strings.Repeat("x", 2*DefaultMaxMessage)))
+	done := make(chan struct{})
+	a := &Acceptor{Handle: func(c *Conn) {
+		defer close(done)
+		c.Keep(true)
+		first, err := c.ReadMessage()
+		if err != nil || !c.Buffered() || c.in.big == nil {
+			t.Errorf("first message: %v, buffered %v, in a big buffer %v", err, c.Buffered(), c.in.big != nil)
+			return
+		}
+		used := c.in.big
+		c.Keep(false)
+		if _, err := c.ReadMessage(); err == nil {
+			t.Error("a stranger's long message: no error")
+		}
+		if bigBuffers.Get() == used {
+			t.Errorf("the buffer of a message of %d bytes in use is another's", len(first))
+		}
+	}}
+	server, nc := net.Pipe()
+	go a.ServeConn(server)
+	write(t, nc, long+long)
+	<-done
+	nc.Close()
+	a.Close()
+}
+
 func TestEndInMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ta := newTestAcceptor(t, nil)
