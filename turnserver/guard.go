@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/pion/stun/v3"
+
+	"github.com/sigctl/sigctl/pkg/limit"
 )
 
 // guard answers the requests of clients. It checks their shape, who signs them and what they ask for, in the order of
@@ -18,7 +20,8 @@ type guard struct {
 	server    *Server
 	nonces    *nonces
 	strangers *strangers
-	requests  sync.Pool // of *request
+	requests  sync.Pool              // of *request
+	told      *limit.Buckets[string] // users' allocations that are logged at level Info
 
 	alternate atomic.Pointer[netip.AddrPort] // set: nothing new is opened; the zero AddrPort: without naming another server
 	warned    atomic.Int64                   // the second in which a refused allocation was last logged
@@ -28,6 +31,7 @@ func newGuard(s *Server) *guard {
 	return &guard{
 		server: s, nonces: newNonces(s.NonceLifetime, s.auth.now), strangers: newStrangers(),
 		requests: sync.Pool{New: func() any { return new(request) }},
+		told:     limit.NewBuckets[string](limit.Rate{PerSecond: 1, Burst: 100}, 1<<14),
 	}
 }
 

@@ -1,8 +1,10 @@
 package turnserver
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/pion/stun/v3"
@@ -189,6 +191,10 @@ func (g *guard) opened(a *allocation) {
 		return
 	}
 	s.created.Add(1)
-	s.Logger.Info("allocation", "user", a.owner.user, "client", a.client.client, "transport", a.client.transport, "relay", a.public)
+	level := slog.LevelInfo
+	if g.told.Take(a.owner.user, 1) > 0 { // no user fills a disk
+		level = slog.LevelDebug
+	}
+	s.Logger.Log(context.Background(), level, "allocation", "user", a.owner.user, "client", a.client.client, "transport", a.client.transport, "relay", a.public)
 	s.Allocated(a.owner.user, a.client.client, a.public)
 }

@@ -3,8 +3,11 @@ package turnserver
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/pion/stun/v3"
 )
@@ -20,6 +23,31 @@ func TestAllocateAtTheEnd(t *testing.T) {
 	if open, _ := ts.allocations.count(); open != 0 {
 		t.Errorf("%d allocations are left", open)
 	}
+}
+
+// Who allocates as fast as they can fills no disk with lines of it. Others' are there still, and the callback gets all.
+func TestAllocationsInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		told := 0
+		p := newPlane(t, func(cfg *Config) {
+			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			cfg.Allocated = func(string, netip.AddrPort, netip.AddrPort) { told++ }
+		})
+		mallory, alice := p.flow("mallory"), p.flow("alice")
+		for range 5000 {
+			p.guard.opened(mallory.allocation)
+		}
+		p.guard.opened(alice.allocation)
+		for user, want := range map[string]int{"mallory": 100, "alice": 1} {
+			if got := strings.Count(log.String(), "msg=allocation user="+user+" "); got != want {
+				t.Errorf("%d lines of %s at level Info, want %d", got, user, want)
+			}
+		}
+		if told != 5001 {
+			t.Errorf("%d allocations told, want 5001", told)
+		}
+	})
 }
 
 // An Allocate request that comes again gets the answer again, and opens nothing. The answer has what was asked for.
