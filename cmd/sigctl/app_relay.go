@@ -20,7 +20,7 @@ func (a *app) openRelay(context.Context) (err error) {
 		Realm:     "sigctl",
 		Secrets:   a.secrets,
 		Reserved:  addrPorts(a.listener, a.operations),
-		Allocated: a.recordAllocation,
+		Allocated: a.allocationRecorder(),
 		Logger:    a.log,
 	}
 	if a.opts.demo {
