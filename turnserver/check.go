@@ -35,8 +35,8 @@ func (s *Server) Check(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	from := unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())
 	s.guard.strangers.excepted.Store(from, true) // whatever others ask
-	defer s.guard.strangers.excepted.Delete(from)
 	defer func() {
+		s.guard.strangers.excepted.Delete(from) // what opens from now on ends at once
 		if a := s.allocations.of(fiveTuple{client: from, server: at, transport: UDP}); a != nil { // it did not come to its end
 			a.end()
 		}

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/pion/stun/v3"
+
 	"github.com/sigctl/sigctl/pkg/limit"
 )
 
@@ -70,5 +72,16 @@ func TestCheckAmongStrangers(t *testing.T) {
 	ts.guard.strangers.excepted.Range(func(any, any) bool { excepted++; return true })
 	if got := ts.total().Dropped["stranger"]; got != 0 || excepted != 0 {
 		t.Errorf("afterwards: %d dropped, %d clients excepted, want none", got, excepted)
+	}
+}
+
+// A check that has gone when its request is read leaves nothing either.
+func TestLateCheckLeavesNothing(t *testing.T) {
+	ts := newIdleServer(t, nil)
+	c := learned(ts, "127.0.0.1:1", false)
+	c.username, c.password = ts.auth.probe.name, ts.auth.probe.password
+	c.askSigned(stun.MethodAllocate, requestedUDP)
+	if got, _ := ts.allocations.count(); got != 0 {
+		t.Errorf("%d allocations, want none", got)
 	}
 }

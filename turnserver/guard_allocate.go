@@ -188,6 +188,9 @@ func (g *guard) opened(a *allocation) {
 		}
 	}
 	if a.owner.username == s.auth.probe.name {
+		if _, waits := s.guard.strangers.excepted.Load(a.client.client); !waits { // Check has gone
+			a.end()
+		}
 		return
 	}
 	s.created.Add(1)

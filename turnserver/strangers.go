@@ -15,7 +15,7 @@ const strangerGroups = 1 << 14
 type strangers struct {
 	refusal  answerLimit // 401, 438 and the like
 	binding  answerLimit
-	excepted sync.Map // netip.AddrPort: clients that are our own
+	excepted sync.Map // netip.AddrPort: clients that are our own, see Server.Check
 }
 
 func newStrangers() *strangers {
