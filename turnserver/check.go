@@ -36,7 +36,7 @@ func (s *Server) Check(ctx context.Context) error {
 	from := unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())
 	s.guard.strangers.excepted.Store(from, true) // whatever others ask
 	defer func() {
-		s.guard.strangers.excepted.Delete(from) // what opens from now on ends at once
+		s.guard.strangers.excepted.Delete(from)                                                   // what opens from now on ends at once
 		if a := s.allocations.of(fiveTuple{client: from, server: at, transport: UDP}); a != nil { // it did not come to its end
 			a.end()
 		}
