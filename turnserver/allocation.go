@@ -19,6 +19,7 @@ type client struct {
 	listener *listener    // through which it reached us
 	socket   *udp.Socket  // UDP: on which its packets come
 	conn     *stream.Conn // the other transports
+	refused  int          // requests over conn, since there was an allocation; owned by its goroutine
 }
 
 // send sends the client one message: head and body together are STUN, or ChannelData without padding. It never waits:

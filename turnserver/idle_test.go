@@ -132,3 +132,22 @@ func TestSlowAndSenselessConnections(t *testing.T) {
 		})
 	}
 }
+
+// Who only has requests refused is not served for as long as the time-out lets it.
+func TestRefusedAgainAndAgain(t *testing.T) {
+	ts := newTestServer(t, nil)
+	c := ts.over(TCP, "mallory")
+	ask := stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest), requestedUDP)
+	for range 2 * maxRefused {
+		if _, err := c.conn.Write(ask.Raw); err != nil {
+			break // it is over
+		}
+	}
+	c.conn.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, c.conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection goes on after %d refused requests", 2*maxRefused)
+	}
+	if got := ts.total().Errors[401]; got != maxRefused+1 {
+		t.Errorf("%d requests were refused, want %d and then the end", got, maxRefused+1)
+	}
+}

@@ -236,7 +236,7 @@ func (l *listener) start() {
 // serveConn serves one connection.
 func (l *listener) serveConn(conn *stream.Conn) {
 	tuple := fiveTuple{client: conn.Client(), server: conn.Local(), transport: l.transport, conn: l.server.conns.Add(1)}
-	c := &client{tuple, l, nil, conn}
+	c := &client{fiveTuple: tuple, listener: l, conn: conn}
 	defer func() {
 		if a := l.server.allocations.of(c.fiveTuple); a != nil {
 			a.end()
@@ -244,7 +244,7 @@ func (l *listener) serveConn(conn *stream.Conn) {
 	}()
 	b := newBatch(l)
 	defer b.end()
-	for {
+	for c.refused <= maxRefused {
 		message, err := conn.ReadMessage()
 		if err != nil {
 			return

@@ -32,7 +32,8 @@ func (s *shard) fromClients(packets []udp.Packet) {
 	s.owners = l.server.allocations.ofEach(s.owners[:0], packets, l.address)
 	for i, p := range packets {
 		if !b.fromClient(s.owners[i], p.Data) {
-			b.control(&client{fiveTuple{client: p.From, server: l.address, transport: UDP}, l, s.socket, nil}, p.Data)
+			tuple := fiveTuple{client: p.From, server: l.address, transport: UDP}
+			b.control(&client{fiveTuple: tuple, listener: l, socket: s.socket}, p.Data)
 		}
 	}
 	b.end()
@@ -49,8 +50,28 @@ func (b *batch) fromConn(c *client, message []byte) {
 // control answers STUN.
 func (b *batch) control(c *client, message []byte) {
 	b.flush() // the last words before a Refresh that ends the allocation, too
-	if answer := b.listener.server.guard.handle(c, message); answer != nil && !c.send(b.queue, nil, answer) {
+	answer := b.listener.server.guard.handle(c, message)
+	if answer != nil && !c.send(b.queue, nil, answer) {
 		b.drop(dropQueue)
+	}
+	if c.conn != nil {
+		b.countRefused(c, answer)
+	}
+}
+
+// maxRefused requests are refused over one connection while it has no allocation. Each may cost as many keys as there are secrets, and a
+// stranger can send them as fast as the connection takes them.
+const maxRefused = 64
+
+// countRefused counts an answer that is a refusal to a client without an allocation.
+func (b *batch) countRefused(c *client, answer []byte) {
+	const errorClass = 0x0110 // RFC 8489 section 5
+	switch {
+	case len(answer) < headerSize || binary.BigEndian.Uint16(answer)&errorClass != errorClass:
+	case b.listener.server.allocations.of(c.fiveTuple) != nil:
+		c.refused = 0
+	default:
+		c.refused++
 	}
 }
 
