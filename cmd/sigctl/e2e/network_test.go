@@ -147,8 +147,8 @@ func (n *network) unblock() {
 	n.ip("router", "rule delete blackhole")
 }
 
+// It runs beside no other test: where the machine is too slow to find the direct path in 200 ms, a call takes the relay.
 func TestTwoMachines(t *testing.T) {
-	t.Parallel()
 	n := newNetwork(t)
 	for _, tt := range []struct {
 		name, host string
