@@ -99,23 +99,16 @@ func testConfig(t testing.TB) *Config {
 // newTestServer serves until the test ends. change, which may be nil, changes the configuration.
 func newTestServer(t testing.TB, change func(*Config)) *testServer {
 	t.Helper()
-	cfg, c := testConfig(t), &clock{t: time.Now()}
-	if change != nil {
-		change(cfg)
-	}
-	s, err := listenAt(cfg, c.now)
-	if err != nil {
-		t.Fatalf("listen: %v", err)
-	}
+	ts := newIdleServer(t, change)
 	served, ctx := make(chan error, 1), t.Context()
-	go func() { served <- s.Serve(ctx) }()
+	go func() { served <- ts.Serve(ctx) }()
 	t.Cleanup(func() {
-		s.Close()
+		ts.Close()
 		if err := <-served; err != nil && !errors.Is(err, net.ErrClosed) {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return &testServer{Server: s, t: t, secrets: cfg.Secrets, clock: c}
+	return ts
 }
 
 // testClient speaks STUN and TURN, one request at a time.

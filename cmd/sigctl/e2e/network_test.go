@@ -181,19 +181,7 @@ func TestTwoMachines(t *testing.T) {
 					}
 					user1 := n.chat(s, url, "user1", call.user1...)
 					user2 := n.chat(s, url, "user2", append(call.user2, "--call", "user1")...)
-					code1, code2 := user1.wantPath(call.path), user2.wantPath(call.path)
-					if code1 != code2 {
-						t.Errorf("safety codes differ: %s and %s", code1, code2)
-					}
-					user2.says("hello")
-					user1.wantLine("user2: hello")
-					user1.says("hello yourself")
-					user2.wantLine("user1: hello yourself")
-					user1.saysNoMore()
-					user2.saysNoMore()
-					user2.wantExit(0)
-					user1.wantStatus("^Call with user2 ended")
-					user1.wantExit(0)
+					talk(t, user1, user2, call.path)
 				})
 			}
 		})

@@ -22,6 +22,7 @@ func talk(t *testing.T, user1, user2 *process, path string) {
 	user1.saysNoMore()
 	user2.saysNoMore()
 	user2.wantExit(0)
+	user1.wantStatus("^Call with user2 ended")
 	user1.wantExit(0)
 }
 
