@@ -17,7 +17,7 @@ const maxDatagram = 65507
 type client struct {
 	fiveTuple
 	listener *listener    // through which it reached us
-	socket   *udp.Socket  // UDP: on which its packets come
+	shard    *shard       // UDP: on which its packets come
 	conn     *stream.Conn // the other transports
 	refused  int          // requests over conn, since there was an allocation; owned by its goroutine
 }
@@ -31,7 +31,7 @@ func (c *client) send(q *udp.Queue, head, body []byte) bool {
 	if len(head)+len(body) > maxDatagram {
 		return false
 	}
-	q.Add(c.socket, c.client, head, body)
+	q.Add(c.shard.socket, c.client, head, body)
 	return true
 }
 
@@ -43,8 +43,16 @@ func (c *client) sendCopy(q *udp.Queue, message []byte) bool {
 	if len(message) > maxDatagram {
 		return false
 	}
-	q.AddCopy(c.socket, c.client, message)
+	q.AddCopy(c.shard.socket, c.client, message)
 	return true
+}
+
+// coalescer is for who reads what peers send to the client; nil: connections have writers, which merge what is to be sent.
+func (c *client) coalescer() *udp.Coalescer {
+	if c.shard == nil {
+		return nil
+	}
+	return &c.shard.coalescer
 }
 
 // allocation is a relayed address, for as long as it lives (RFC 8656 section 2.2). The library keeps its permissions,
@@ -74,7 +82,7 @@ func (a *allocation) serve() {
 	defer oldest.Stop()
 	defer a.end() // a socket error
 	b := newBatch(a.client.listener)
-	_ = a.socket.Serve(func(packets []udp.Packet) { a.fromPeers(b, packets) })
+	_ = a.client.coalescer().Serve(a.socket, func(packets []udp.Packet) { a.fromPeers(b, packets) })
 }
 
 // end ends the allocation, by the library's doing or ours. Nothing of it is left when it returns, but for its reader,

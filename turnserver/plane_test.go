@@ -47,7 +47,7 @@ type flow struct {
 func (p *plane) flow(user string) *flow {
 	p.t.Helper()
 	l, conn := p.listeners[0], newPeer(p.t, "127.0.0.1")
-	a, _, err := p.open(&client{fiveTuple: fiveTuple{client: conn.addr, server: l.address, transport: UDP}, listener: l, socket: p.shard.socket}, identity{user: user}, wanted{})
+	a, _, err := p.open(&client{fiveTuple: fiveTuple{client: conn.addr, server: l.address, transport: UDP}, listener: l, shard: p.shard}, identity{user: user}, wanted{})
 	if err != nil {
 		p.t.Fatalf("open an allocation for %s: %v", user, err)
 	}

@@ -13,12 +13,13 @@ const channelHeader = 4
 // serveUDP reads one shard of a UDP address until it is closed.
 func (l *listener) serveUDP(socket *udp.Socket) error {
 	s := &shard{socket: socket, batch: newBatch(l)}
-	return socket.Serve(s.fromClients)
+	return s.coalescer.Serve(socket, s.fromClients)
 }
 
 // shard is one socket of a UDP listener, with its reader.
 type shard struct {
-	socket *udp.Socket
+	socket    *udp.Socket
+	coalescer udp.Coalescer // of its reader, and of those of its clients' allocations
 
 	// owned by the reader
 	batch  *batch
@@ -33,7 +34,7 @@ func (s *shard) fromClients(packets []udp.Packet) {
 	for i, p := range packets {
 		if !b.fromClient(s.owners[i], p.Data) {
 			tuple := fiveTuple{client: p.From, server: l.address, transport: UDP}
-			b.control(&client{fiveTuple: tuple, listener: l, socket: s.socket}, p.Data)
+			b.control(&client{fiveTuple: tuple, listener: l, shard: s}, p.Data)
 		}
 	}
 	b.end()

@@ -5,7 +5,8 @@ type plain struct{ socket *Socket }
 
 func newPlain(s *Socket) (driver, error) { return plain{s}, nil }
 
-func (d plain) serve(handle func([]Packet)) error {
+// serve has no batches that a wait would fill.
+func (d plain) serve(_ *Coalescer, handle func([]Packet)) error {
 	buffer := make([]byte, 1<<16)
 	batch := make([]Packet, 1)
 	for faults := 0; !d.socket.closed.Load(); {

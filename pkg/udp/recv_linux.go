@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -58,10 +59,14 @@ func (b *batch) rearm(i int) {
 
 // serve handles packets inside the poller's callback: returning false then waits for news since the last empty
 // read, which saves the read that would find it empty once more.
-func (d *batched) serve(handle func([]Packet)) error {
+func (d *batched) serve(c *Coalescer, handle func([]Packet)) error {
 	var fault error
+	var round uint64
 	err := d.raw.Read(func(fd uintptr) (done bool) {
-		fault = d.drain(fd, handle)
+		if c.awaits(time.Since(epoch), &round) {
+			pause(moment)
+		}
+		fault = d.drain(fd, c, handle)
 		return fault != nil || d.socket.closed.Load()
 	})
 	if fault != nil {
@@ -73,7 +78,7 @@ func (d *batched) serve(handle func([]Packet)) error {
 // drain reads until the socket is empty or closed. Errors are news of packets sent earlier, and reading goes on;
 // too many in a row cannot be. When a part of a burst has been handled, more of it is likely to be there, and a look
 // costs less than being woken; a second look would be at the cost of other sockets.
-func (d *batched) drain(fd uintptr, handle func([]Packet)) error {
+func (d *batched) drain(fd uintptr, c *Coalescer, handle func([]Packet)) error {
 	b := batches.Get().(*batch)
 	defer batches.Put(b)
 	looked := false
@@ -89,6 +94,7 @@ func (d *batched) drain(fd uintptr, handle func([]Packet)) error {
 			continue
 		}
 		faults = 0
+		c.read(n)
 		d.deliver(b, n, handle)
 		if n == 1 || n < batchLen && looked {
 			return nil

@@ -57,8 +57,8 @@ type Socket struct {
 
 // driver moves packets between a socket and the kernel.
 type driver interface {
-	// serve hands what is received to handle until the socket is closed or broken.
-	serve(handle func([]Packet)) error
+	// serve hands what is received to handle until the socket is closed or broken. c may be nil.
+	serve(c *Coalescer, handle func([]Packet)) error
 	// send writes the packets of one lane and reports how many were dropped.
 	send(l *load, ln *lane) (dropped int)
 }
@@ -114,12 +114,14 @@ func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
 // Serve calls handle with what is received, in batches of 1 to 64 packets in the order of their arrival, until the
 // socket is closed; it then returns net.ErrClosed. The packets and their bytes are handle's until it returns. One
 // Serve runs at a time. What the network says about packets that were sent (port unreachable, say) does not end it.
-func (s *Socket) Serve(handle func([]Packet)) error {
+func (s *Socket) Serve(handle func([]Packet)) error { return s.serve(nil, handle) }
+
+func (s *Socket) serve(c *Coalescer, handle func([]Packet)) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
 	defer s.end()
-	err := s.driver.serve(handle)
+	err := s.driver.serve(c, handle)
 	if s.closed.Load() {
 		return net.ErrClosed
 	}

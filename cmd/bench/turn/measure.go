@@ -119,13 +119,13 @@ func measureRate(ctx context.Context, c *contest) error {
 		{bursts("up", "--offload"), ", in one piece"},
 	} {
 		args := append(m.options("max", brief), "--allocations", clients, "--coalesce", together)
-		medians, err := c.compare(ctx, (c.opts.rounds+1)/2, args, rate, limitedByLoad)
+		medians, err := c.compare(ctx, (c.opts.rounds+1)/2, args, rate, limitedByLoad, cpuPerPacket)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.load, err)
 		}
 		c.add("rate without loss, "+m.String()+m.how, "packets/s", medians[0], 1.4, true)
 		if medians[1][1] > 0 {
-			c.note("  ours may carry more: the load's core was busy")
+			c.note(fmt.Sprintf("  ours carries more: the load's core was the limit, ours %.0f %% busy", medians[0][1]*medians[2][1]/1e4))
 		}
 	}
 	return nil
