@@ -49,7 +49,7 @@ func (s *Server) open(c *client, owner identity, w wanted) (a *allocation, token
 		a, err = s.start(c, owner, kept.at, kept.socket, kept.use)
 		return a, token, err
 	}
-	at, ok := s.relayAt(c.server.Addr(), w.family)
+	at, ok := s.relayAt(c.client.Addr(), c.server.Addr(), w.family)
 	if !ok {
 		return nil, token, errFamily
 	}
@@ -92,18 +92,20 @@ func (s *Server) start(c *client, owner identity, at external, socket *udp.Socke
 	return a, nil
 }
 
-// relayAt returns where a client that reached us at an address gets its relayed address.
-func (s *Server) relayAt(reached netip.Addr, f family) (external, bool) {
+// relayAt returns where a client that reached us at an address gets its relayed address. Peers of a client of another
+// machine do not reach a loopback address, at which a proxy of this machine, who tells us of the client, may reach us.
+func (s *Server) relayAt(client, reached netip.Addr, f family) (external, bool) {
 	if at := s.external[f]; at.local.IsValid() {
 		return at, true
 	}
 	ips := s.policy.Load().host.listenIPs
-	if familyOf(reached) == f && slices.Contains(ips, reached) { // others are not known to the policy
+	loopback := reached.IsLoopback() && client.IsLoopback()
+	if familyOf(reached) == f && reached.IsLoopback() == loopback && slices.Contains(ips, reached) { // others are not known to the policy
 		return external{reached, reached}, true
 	}
-	for _, loopback := range []bool{reached.IsLoopback(), !reached.IsLoopback()} {
+	for _, wanted := range []bool{loopback, !loopback} {
 		for _, ip := range ips {
-			if familyOf(ip) == f && ip.IsLoopback() == loopback {
+			if familyOf(ip) == f && ip.IsLoopback() == wanted {
 				return external{ip, ip}, true
 			}
 		}

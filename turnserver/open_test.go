@@ -3,6 +3,7 @@ package turnserver
 import (
 	"net/netip"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,9 +14,48 @@ import (
 func TestRelayAtKnownAddresses(t *testing.T) {
 	ts := newIdleServer(t, func(cfg *Config) { cfg.Listen = []string{"0.0.0.0:0"} })
 	for _, reached := range []string{"127.0.0.1", "127.0.0.5"} {
-		at, ok := ts.relayAt(netip.MustParseAddr(reached), ipv4)
+		at, ok := ts.relayAt(netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr(reached), ipv4)
 		if want := netip.MustParseAddr("127.0.0.1"); !ok || at != (external{want, want}) || !ts.policy.Load().isRelayIP(at.local) {
 			t.Errorf("reached at %s: relayed at %v, want %v, which the policy knows", reached, at, want)
+		}
+	}
+}
+
+// A client of this machine is relayed at a loopback address if it came by one. A client of another machine is not, as long
+// as there is another address: a proxy has brought it.
+func TestRelayAtLoopback(t *testing.T) {
+	ts := newIdleServer(t, nil)
+	const here, there = "127.0.0.1/32 ::1/128", "198.51.100.1/32 2600::1/128"
+	for _, tt := range []struct {
+		listen, client, reached string
+		want4, want6            string
+	}{
+		{here + " " + there, "127.0.0.1", "127.0.0.1", "127.0.0.1", "::1"},
+		{here + " " + there, "127.0.0.1", "127.0.0.5", "127.0.0.1", "::1"},
+		{here + " " + there, "::1", "::1", "127.0.0.1", "::1"},
+		{here + " " + there, "127.0.0.1", "::1", "127.0.0.1", "::1"}, // by a proxy
+		{here + " " + there, "198.51.100.7", "198.51.100.1", "198.51.100.1", "2600::1"},
+		{here + " " + there, "198.51.100.1", "198.51.100.1", "198.51.100.1", "2600::1"},
+		{here + " " + there, "2600::7", "2600::1", "198.51.100.1", "2600::1"},
+		{here + " " + there, "198.51.100.7", "127.0.0.1", "198.51.100.1", "2600::1"}, // by a proxy of this machine, as the next three
+		{here + " " + there, "198.51.100.7", "::1", "198.51.100.1", "2600::1"},
+		{here + " " + there, "2600::7", "127.0.0.1", "198.51.100.1", "2600::1"},
+		{here + " " + there, "2600::7", "::1", "198.51.100.1", "2600::1"},
+		{here + " " + there, "127.0.0.1", "198.51.100.1", "198.51.100.1", "2600::1"}, // of a proxy's machine
+		{here, "198.51.100.7", "127.0.0.1", "127.0.0.1", "::1"},                      // there is none for it; two such clients reach each other
+		{here, "2600::7", "::1", "127.0.0.1", "::1"},
+		{there, "127.0.0.1", "127.0.0.1", "198.51.100.1", "2600::1"},
+		{"127.0.0.1/32 2600::1/128", "198.51.100.7", "127.0.0.1", "127.0.0.1", "2600::1"},
+		{"127.0.0.1/32", "198.51.100.7", "127.0.0.1", "127.0.0.1", ""},
+	} {
+		p := *ts.policy.Load()
+		p.host.listenIPs = prefixIPs(strings.Fields(tt.listen)...)
+		ts.policy.Store(&p)
+		for f, want := range map[family]string{ipv4: tt.want4, ipv6: tt.want6} {
+			at, ok := ts.relayAt(netip.MustParseAddr(tt.client), netip.MustParseAddr(tt.reached), f)
+			if got := at.local; ok != (want != "") || ok && got.String() != want || at.public != at.local {
+				t.Errorf("listening at %s: client %s that reached %s: relayed at %v, %v, want %q", tt.listen, tt.client, tt.reached, at, ok, want)
+			}
 		}
 	}
 }
