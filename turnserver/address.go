@@ -1,10 +1,12 @@
 package turnserver
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 )
 
 // family is one of IP's.
@@ -70,4 +72,16 @@ func addressesOf(nets []netip.Prefix, f family) []netip.Addr {
 		}
 	}
 	return ips
+}
+
+// wsaEADDRNOTAVAIL is what Windows says; syscall.EADDRNOTAVAIL is a number of Go's own there. It is no error elsewhere.
+const wsaEADDRNOTAVAIL = syscall.Errno(10049)
+
+// hintUnavailable says what isUnavailable may mean at an address that is listed.
+const hintUnavailable = "an IPv6 address that has just come up can be used after some seconds: restart then; one that is a duplicate (dadfailed) has to be changed"
+
+// isUnavailable reports whether an address could not be bound because this machine does not have it, or does not use it yet:
+// an IPv6 one is listed, but cannot be bound, while it is tentative and if another machine has it (RFC 4862 section 5.4).
+func isUnavailable(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, wsaEADDRNOTAVAIL)
 }

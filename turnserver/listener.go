@@ -95,19 +95,20 @@ func hostIPs(host string) ([]netip.Addr, error) {
 	return []netip.Addr{unmap(at.AddrPort()).Addr()}, nil
 }
 
-// bindEach opens one port at all ips for all transports, or nothing. Port 0 is the one that the kernel gives to the first.
+// bindEach opens one port at all ips for all transports, or nothing. Port 0 is the one that the kernel gives to the
+// first. Of the addresses that a wildcard stands for, those that cannot be used now are left out, as long as one is left.
 func (s *Server) bindEach(ips []netip.Addr, port uint16, nets []netip.Prefix, transports []Transport) (opened []*listener, err error) {
 	for _, transport := range transports {
+		before, none := len(opened), fmt.Errorf("listen on %v: this machine has no address of that kind", ips[0])
 		for _, ip := range ips {
-			places := []netip.Addr{ip}
-			if ip.IsUnspecified() {
-				places = addressesOf(nets, familyOf(ip))
-				if (transport == TCP || transport == TLS) && len(places) > 0 {
-					places = []netip.Addr{ip} // a connection knows which address was asked
-				}
-			}
-			for _, at := range places {
+			for _, at := range placesOf(ip, nets, transport) {
 				l, err := s.bindOne(transport, netip.AddrPortFrom(at, port))
+				if err != nil && at != ip && isUnavailable(err) {
+					s.Logger.Warn("an address of this machine cannot be used now: clients are not served there",
+						"addr", at, "transport", transport, "err", err, "hint", hintUnavailable)
+					none = err
+					continue
+				}
 				if err != nil {
 					closeAll(opened)
 					return nil, err
@@ -116,11 +117,24 @@ func (s *Server) bindEach(ips []netip.Addr, port uint16, nets []netip.Prefix, tr
 				port = l.address.Port()
 			}
 		}
-	}
-	if len(opened) == 0 {
-		return nil, fmt.Errorf("listen on %v: this machine has no address of that kind", ips[0])
+		if len(opened) == before {
+			closeAll(opened)
+			return nil, none
+		}
 	}
 	return opened, nil
+}
+
+// placesOf returns where the sockets of a transport are that serve ip: for a wildcard one at each address of its family.
+func placesOf(ip netip.Addr, nets []netip.Prefix, transport Transport) []netip.Addr {
+	if !ip.IsUnspecified() {
+		return []netip.Addr{ip}
+	}
+	places := addressesOf(nets, familyOf(ip))
+	if (transport == TCP || transport == TLS) && len(places) > 0 {
+		return []netip.Addr{ip} // a connection knows which address was asked
+	}
+	return places
 }
 
 func (s *Server) bindOne(transport Transport, at netip.AddrPort) (*listener, error) {
