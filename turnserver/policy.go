@@ -93,7 +93,13 @@ func (p *policy) permitsIP(ip netip.Addr) bool {
 
 // isThisHost: what a firewall keeps from others is open to us, at public addresses too.
 func (p *policy) isThisHost(ip netip.Addr) bool {
-	return slices.ContainsFunc(p.host.nets, func(prefix netip.Prefix) bool { return prefix.Addr() == ip })
+	return slices.ContainsFunc(p.host.nets, func(prefix netip.Prefix) bool { return prefix.Addr() == ip || isRouter(prefix, ip) })
+}
+
+// isRouter reports whether ip is the first address of an IPv6 network: whoever forwards there, which may be this host,
+// has it, too (RFC 4291 section 2.6.1). Networks of one or two addresses have none (RFC 6164).
+func isRouter(prefix netip.Prefix, ip netip.Addr) bool {
+	return prefix.Addr().Is6() && prefix.Bits() < 127 && ip == prefix.Masked().Addr()
 }
 
 // isNoSingleHost: no list can allow these. One packet would reach all machines of a network, or, with the unspecified

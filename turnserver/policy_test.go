@@ -75,7 +75,8 @@ func TestPolicyLists(t *testing.T) {
 
 // What no list opens: addresses of more than one host. What a list has to open: this machine, at public addresses too.
 func TestPolicyOfThisHost(t *testing.T) {
-	nets := prefixes("9.9.9.9/24", "9.9.8.1/32", "9.9.7.2/31", "2600::9/24")
+	nets := prefixes("9.9.9.9/24", "9.9.8.1/32", "9.9.7.2/31", "9.9.6.3/31",
+		"2600::9/24", "2601::1/127", "2602::1/128", "2603::5/126", "2604:0:0:7::9/64", "2605::/64")
 	closed := &policy{special: defaultDeny(), host: hostAddresses{nets: nets}}
 	open := &policy{allow: prefixes("0.0.0.0/0", "::/0"), special: defaultDeny(), host: hostAddresses{nets: nets}}
 	tests := []struct {
@@ -86,7 +87,11 @@ func TestPolicyOfThisHost(t *testing.T) {
 		{"9.9.9.9", false, true}, {"::ffff:9.9.9.9", false, true}, {"9.9.8.1", false, true}, {"9.9.7.2", false, true},
 		{"9.9.9.255", false, false}, {"9.9.9.0", false, false}, {"::ffff:9.9.9.255", false, false},
 		{"255.255.255.255", false, false}, {"224.0.0.1", false, false}, {"0.0.0.0", false, false},
-		{"2600::1", true, true}, {"2600::", true, true}, {"2600:ff:ffff:ffff:ffff:ffff:ffff:ffff", true, true}, // IPv6 has no broadcast
+		{"9.9.6.3", false, true}, {"9.9.6.2", true, true}, {"::ffff:9.9.6.2", true, true}, // the first of two
+		{"2600::1", true, true}, {"2600:ff:ffff:ffff:ffff:ffff:ffff:ffff", true, true}, // IPv6 has no broadcast
+		{"2600::", false, true}, {"2601::", true, true}, {"2602::", true, true}, {"2603::4", false, true}, {"2603::", true, true}, // routers
+		{"2603::6", true, true}, {"2604:0:0:7::", false, true}, {"2604:0:0:8::", true, true}, {"2604::", true, true}, {"2605::", false, true},
+		{"2601::1", false, true}, {"2602::1", false, true}, {"2603::5", false, true},
 		{"2600::9", false, true}, {"ff02::1", false, false}, {"::", false, false},
 	}
 	for _, tt := range tests {
@@ -96,6 +101,21 @@ func TestPolicyOfThisHost(t *testing.T) {
 		}
 		if got := open.permitsIP(ip); got != tt.open {
 			t.Errorf("peer %s, all allowed: got %v, want %v", tt.peer, got, tt.open)
+		}
+	}
+}
+
+// A reserved wildcard is reserved at all addresses that the kernel takes for this host's, whatever is allowed.
+func TestReservedAtThisHost(t *testing.T) {
+	p := &policy{allow: prefixes("::/0"), host: hostAddresses{
+		nets: prefixes("2600::9/64", "2601::1/127"), reserved: []netip.AddrPort{netip.MustParseAddrPort("[::]:9091")},
+	}}
+	for peer, want := range map[string]bool{
+		"[2600::9]:9091": false, "[2600::]:9091": false, "[2601::1]:9091": false, "[::1]:9091": false,
+		"[2600::8]:9091": true, "[2601::]:9091": true, "[2600::]:9092": true,
+	} {
+		if got := p.permits(netip.MustParseAddrPort(peer)); got != want {
+			t.Errorf("peer %s: got %v, want %v", peer, got, want)
 		}
 	}
 }

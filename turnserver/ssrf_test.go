@@ -22,22 +22,28 @@ func deniedPeers() (v4, v6 []netip.Addr) {
 			v6 = append(v6, first, netip.AddrFrom16(last))
 		}
 	}
-	for _, ip := range append(v4, netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("169.254.169.254")) {
-		low := netip.AddrFrom4(ip.As4()).As4()
-		for _, prefix := range prefixes("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/96") {
-			form := prefix.Addr().As16()
-			copy(form[12:], low[:])
-			v6 = append(v6, netip.AddrFrom16(form))
-		}
-		sixToFour, teredo := [16]byte{0x20, 0x02}, [16]byte{0x20, 0x01}
-		copy(sixToFour[2:], low[:])
-		copy(teredo[4:], low[:])
-		for i, b := range low {
-			teredo[12+i] = ^b // the client, as Teredo hides it
-		}
-		v6 = append(v6, netip.AddrFrom16(sixToFour), netip.AddrFrom16(teredo))
+	v4 = append(v4, netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("169.254.169.254"))
+	for _, ip := range v4 {
+		v6 = append(v6, hiding(ip)...)
 	}
-	return append(v4, netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("169.254.169.254")), v6
+	return v4, v6
+}
+
+// hiding returns the IPv6 forms in which an IPv4 address hides, all but the mapped one.
+func hiding(ip netip.Addr) (forms []netip.Addr) {
+	low := ip.As4()
+	for _, prefix := range prefixes("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/96") {
+		form := prefix.Addr().As16()
+		copy(form[12:], low[:])
+		forms = append(forms, netip.AddrFrom16(form))
+	}
+	sixToFour, teredo := [16]byte{0x20, 0x02}, [16]byte{0x20, 0x01}
+	copy(sixToFour[2:], low[:])
+	copy(teredo[4:], low[:])
+	for i, b := range low {
+		teredo[12+i] = ^b // the client, as Teredo hides it
+	}
+	return append(forms, netip.AddrFrom16(sixToFour), netip.AddrFrom16(teredo))
 }
 
 // familyServer relays at addresses that are not denied to itself, in both families.
@@ -73,20 +79,10 @@ func TestDeniedInAllForms(t *testing.T) {
 	ts := familyServer(t, func(*Config) {})
 	v4, v6 := deniedPeers()
 	for _, tt := range []struct {
-		name                string
 		c                   *testClient
 		denied, otherFamily []netip.Addr
-	}{{"IPv4", ts.inFamily(1), v4, v6}, {"IPv6", ts.inFamily(2), v6, v4}} {
-		check := func(ip netip.Addr, want int) {
-			peer := exactPeer(netip.AddrPortFrom(ip, 80))
-			if got := errorCode(tt.c.request(stun.MethodCreatePermission, peer)); got != want {
-				t.Errorf("%s relay, permission for %v: got %d, want %d", tt.name, ip, got, want)
-			}
-			if got := errorCode(tt.c.request(stun.MethodChannelBind, channelNumber(0x4000), peer)); got != want {
-				t.Errorf("%s relay, channel to %v: got %d, want %d", tt.name, ip, got, want)
-			}
-			tt.c.sendExactly(peer)
-		}
+	}{{ts.inFamily(1), v4, v6}, {ts.inFamily(2), v6, v4}} {
+		check := func(ip netip.Addr, want int) { tt.c.wantPeer(ip, minChannel, want) }
 		for _, ip := range tt.denied {
 			if ip != netip.IPv6Loopback() { // where the relay itself is
 				check(ip, 403)
@@ -105,6 +101,55 @@ func TestDeniedInAllForms(t *testing.T) {
 	}
 	if got := ts.total(); got.ToPeers.Packets != 0 || got.Dropped["no_permission"]+got.Dropped["family"] == 0 {
 		t.Errorf("got %d packets to peers, and dropped %v, want none", got.ToPeers.Packets, got.Dropped)
+	}
+}
+
+// The first address of an IPv6 network is this machine's as well if it forwards there, and so is no peer; IPv4 networks have
+// no such address. No form of an IPv4 address leads around that.
+func TestSubnetRouterIsNoPeer(t *testing.T) {
+	ts := familyServer(t, func(*Config) {})
+	p := *ts.policy.Load()
+	p.host.nets = append(prefixes("2600:1:2:3::9/64", "2600:1:2:4::1/127", "2600:1:2:5::1/128", "9.9.6.3/31", "9.9.5.1/32"), p.host.nets...)
+	ts.policy.Store(&p)
+	v4, v6 := ts.inFamily(1), ts.inFamily(2)
+	for i, tt := range []struct {
+		c    *testClient
+		peer string
+		want int
+	}{
+		{v6, "2600:1:2:3::", 403}, {v6, "2600:1:2:3::9", 403}, {v6, "2600:1:2:3::8", 0},
+		{v6, "2600:1:2:4::", 0}, {v6, "2600:1:2:4::1", 403}, {v6, "2600:1:2:5::", 0}, {v6, "2600:1:2:5::1", 403},
+		{v4, "9.9.6.2", 0}, {v4, "9.9.6.3", 403}, {v4, "9.9.5.0", 0}, {v4, "9.9.5.1", 403},
+	} {
+		ip := netip.MustParseAddr(tt.peer)
+		channel := uint16(minChannel + i)
+		tt.c.wantPeer(ip, channel, tt.want)
+		if ip.Is4() {
+			tt.c.wantPeer(netip.AddrFrom16(ip.As16()), channel, 443) // mapped
+			for _, form := range hiding(ip) {
+				v6.wantPeer(form, channel, 403)
+			}
+		}
+	}
+	v4.sync()
+	v6.sync()
+	if got := ts.total(); got.ToPeers.Packets != 0 || got.Dropped["no_permission"] != 4+2+4*6 || got.Dropped["family"] != 4 {
+		t.Errorf("got %d packets to peers, and dropped %v, want one for each peer that is refused", got.ToPeers.Packets, got.Dropped)
+	}
+}
+
+// wantPeer asks for a permission and a channel, and if they are to be refused sends a packet all the same.
+func (c *testClient) wantPeer(ip netip.Addr, channel uint16, want int) {
+	c.t.Helper()
+	peer := exactPeer(netip.AddrPortFrom(ip, 80))
+	if got := errorCode(c.request(stun.MethodCreatePermission, peer)); got != want {
+		c.t.Errorf("relayed at %v, permission for %v: got %d, want %d", c.relayed, ip, got, want)
+	}
+	if got := errorCode(c.request(stun.MethodChannelBind, channelNumber(channel), peer)); got != want {
+		c.t.Errorf("relayed at %v, channel to %v: got %d, want %d", c.relayed, ip, got, want)
+	}
+	if want != 0 {
+		c.sendExactly(peer)
 	}
 }
 
