@@ -54,7 +54,7 @@ func TestRelayAtLoopback(t *testing.T) {
 		for f, want := range map[family]string{ipv4: tt.want4, ipv6: tt.want6} {
 			at, ok := ts.relayAt(netip.MustParseAddr(tt.client), netip.MustParseAddr(tt.reached), f)
 			if got := at.local; ok != (want != "") || ok && got.String() != want || at.public != at.local {
-				t.Errorf("listening at %s: client %s that reached %s: relayed at %v, %v, want %q", tt.listen, tt.client, tt.reached, at, ok, want)
+				t.Errorf("listening at %s: client %s that reached %s: relayed at %v, %v, want %q", tt.listen, tt.client, tt.reached, at.local, ok, want)
 			}
 		}
 	}

@@ -88,8 +88,8 @@ func TestTrustedProxy(t *testing.T) {
 	}
 }
 
-// serveBehind starts a server and its proxy.
-func (n *network) serveBehind(t *testing.T, config, run string) *server {
+// serveBehind starts a server and its proxy, with args beside those of the configuration's head.
+func (n *network) serveBehind(t *testing.T, config, run string, args ...string) *server {
 	t.Helper()
 	n.ip("serve", "link set lo up")
 	for _, user := range []string{"user1", "user2"} {
@@ -97,7 +97,7 @@ func (n *network) serveBehind(t *testing.T, config, run string) *server {
 	}
 	dir, data := t.TempDir(), newDataDir(t)
 	text := install(t, dir, data, config)
-	argv := slices.Concat(n.on("serve"), []string{sigctl}, commandLine(t, text), []string{"--data", data, "--demo"})
+	argv := slices.Concat(n.on("serve"), []string{sigctl}, commandLine(t, text), []string{"--data", data, "--demo"}, args)
 	s := waitServing(t, start(t, "serve", argv, inDir(dir)), data)
 
 	proxy := start(t, config, append(n.on("serve"), "sh", "-c", run), withEnv("CONFIG="+filepath.Join(dir, filepath.Base(config))))
