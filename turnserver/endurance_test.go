@@ -165,8 +165,8 @@ func TestDrainLetsCallsEnd(t *testing.T) {
 	}
 	go func() { drained <- ts.Drain(t.Context(), netip.AddrPort{}) }()
 	<-drained
-	if code := errorCode(ts.client("bob").request(stun.MethodAllocate, requestedUDP)); code != 486 {
-		t.Errorf("Allocate at a server that drains, and names no other one: got %d, want 486", code)
+	if code := errorCode(ts.client("bob").request(stun.MethodAllocate, requestedUDP)); code != 300 {
+		t.Errorf("Allocate at a server that drains on, and was not told another one: got %d, want 300", code)
 	}
 }
 

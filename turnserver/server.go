@@ -168,9 +168,12 @@ func (s *Server) Kick(user string, until time.Time) int {
 }
 
 // Drain makes the server open nothing new, and waits until nothing is open, ctx ends or the server is closed. Clients
-// that ask for an allocation are told alternate (300, RFC 8489 section 10), or 486 if that is the zero AddrPort.
+// that ask for an allocation are told alternate (300, RFC 8489 section 10), or 486 if that is the zero AddrPort and no call
+// before has named another.
 func (s *Server) Drain(ctx context.Context, alternate netip.AddrPort) error {
-	s.guard.alternate.Store(&alternate)
+	if !s.guard.alternate.CompareAndSwap(nil, &alternate) && alternate.IsValid() {
+		s.guard.alternate.Store(&alternate)
+	}
 	empty := s.allocations.drain()
 	s.reservations.drop(func(string) bool { return true })
 	select {

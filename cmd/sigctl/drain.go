@@ -25,10 +25,12 @@ func newDrain(global *globalOptions, std stdio) *cobra.Command {
 		Use:   "drain",
 		Short: "Let the running relay open nothing new, and wait until nothing is open",
 		Long: `Let the relay that runs with --data, of serve or of turn, open nothing new, and
-wait until nothing is open: then nobody notices when it is stopped. Clients are sent
-to --alternate, or told that there is no room. Whoever signs in from now on is told
-of the servers of --ice-server alone, if one of them is a relay. Signaling goes on.
-A relay drains until it is started again.`,
+wait until nothing is open: then nobody notices when it is stopped. Clients over UDP
+and TCP are sent to --alternate; those over TLS and DTLS are told that there is no
+room, as all are without it. Whoever signs in from now on is told of the servers of
+--ice-server alone, if one of them is a relay. Signaling goes on.
+A relay drains until it is started again, and sends clients to the last --alternate
+that it was given.`,
 		Args:    cobra.NoArgs,
 		PreRunE: func(*cobra.Command, []string) error { return opts.check() },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDrain(cmd.Context(), opts, std) },
@@ -117,7 +119,7 @@ const drainPoll = time.Second
 var errNoRelay = errors.New("the server runs without a relay")
 
 type drainRequest struct {
-	Alternate netip.AddrPort `json:"alternate"` // empty: none
+	Alternate netip.AddrPort `json:"alternate"` // empty: as before, or none
 }
 
 type drainAnswer struct {
