@@ -57,10 +57,13 @@ func (a *auth) key(username, password string) []byte {
 	return sum[:]
 }
 
+// noAnswer is what a request is refused with that is not answered at all.
+const noAnswer stun.ErrorCode = -1
+
 // authenticate finds out who signed a request, or returns the code with which it is refused (RFC 8489 section 9.2.4).
 // What is about an allocation is signed with the key that opened it, even if the credential has expired since or its
 // secret is gone: a call may last longer than they do. The nonce comes first: who has none of ours is not where the packet
-// says, and costs us no more than that.
+// says, and costs us no more than that. The code is noAnswer when so many came from there that none is looked at.
 func (g *guard) authenticate(r *request) stun.ErrorCode {
 	username, hasUsername := r.get(stun.AttrUsername)
 	realm, hasRealm := r.get(stun.AttrRealm)
@@ -78,6 +81,9 @@ func (g *guard) authenticate(r *request) stun.ErrorCode {
 	if a := r.allocation; a != nil && string(username) == a.owner.username && r.isSignedWith(a.owner.key) {
 		r.signer, r.isOwner = a.owner, true
 		return 0
+	}
+	if !g.strangers.maySearch(r.client.client) {
+		return noAnswer
 	}
 	signer, ok := g.server.auth.identify(string(username), r.isSignedWith)
 	if !ok || g.server.allocations.isKicked(signer) {

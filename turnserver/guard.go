@@ -96,7 +96,8 @@ func (g *guard) turn(r *request) []byte {
 // turnAway refuses a request that is not authenticated. What it costs a stranger who is not there, or not whom the address
 // says, has a bound: see strangers.
 func (g *guard) turnAway(r *request, code stun.ErrorCode) []byte {
-	if r.client.transport == UDP && r.allocation == nil && !g.strangers.mayRefuse(r.client.client) {
+	isStranger := r.client.transport == UDP && r.allocation == nil
+	if code == noAnswer || isStranger && !g.strangers.mayRefuse(r.client.client) {
 		r.client.listener.counters.drop(dropStranger)
 		return nil
 	}

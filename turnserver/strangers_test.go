@@ -92,6 +92,54 @@ func TestStrangersInAll(t *testing.T) {
 	})
 }
 
+// Whose guesses are too many has no more of them checked, over whatever transport. What is open goes on.
+func TestGuesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := newIdleServer(t, nil)
+		const burst, perSecond = 20_000, 1_000
+		known := func(from string, transport Transport) *testClient {
+			c := ts.at(from, "alice")
+			g := c.conn.(*guardConn)
+			g.client.transport = transport
+			c.nonce = ts.guard.nonces.issue(g.client.fiveTuple)
+			return c
+		}
+		signed := func(c *testClient) *stun.Message { return sent(c, stun.MethodRefresh, c.credentials()...) }
+		owner := learned(ts, "8.8.8.8:1", true)
+		for i := range burst {
+			c := known("8.8.8.8:2", []Transport{UDP, TCP, TLS, DTLS}[i%4])
+			c.password = "guess"
+			if i > 0 { // the owner's was one
+				signed(c)
+			}
+		}
+		want := func(name string, c *testClient, want int) {
+			t.Helper()
+			before := ts.total().Dropped["stranger"]
+			if response := signed(c); want == 0 && (response != nil || ts.total().Dropped["stranger"] != before+1) {
+				t.Errorf("%s: got %v, want no answer, and that it is counted", name, response)
+			} else if want != 0 {
+				if err := wantCode(response, want); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+		for _, transport := range []Transport{UDP, TCP, TLS, DTLS} {
+			want(transport.String(), known("8.8.8.8:3", transport), 0)
+		}
+		want("another address", known("8.8.8.9:3", UDP), 437)
+		if err := wantCode(sent(owner, stun.MethodRefresh, owner.credentials()...), 0); err != nil {
+			t.Errorf("an allocation that is open: %v", err)
+		}
+		ts.Kick("alice", time.Time{}) // who reads a socket keeps the bubble's time from going on
+		time.Sleep(time.Second)
+		for range perSecond {
+			want("a second later", known("8.8.8.8:3", UDP), 437)
+		}
+		want("and more", known("8.8.8.8:3", UDP), 0)
+	})
+}
+
 // Who authenticates, has an allocation or comes over a connection is no stranger.
 func TestNoStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -53,7 +53,7 @@ func (a *Acceptor) init() {
 		if a.log == nil {
 			a.log = slog.New(slog.DiscardHandler)
 		}
-		a.admission.init(a.limits.MaxConns, a.limits.MaxConnsPerAddress)
+		a.admission.init(&a.limits)
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/listen"
 )
 
@@ -72,6 +73,75 @@ func TestMaxConnsPerAddress(t *testing.T) {
 		c.Keep(true)
 		c.Keep(false)
 		want("[2001:db8::1]:1", true)
+	})
+}
+
+// TestConnsPerAddress: connections that end at once have a rate, before a handshake costs anything.
+func TestConnsPerAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ta := newTestAcceptor(t, func(a *Acceptor) {
+			a.MaxConnsPerAddress, a.ConnsPerAddress = 1, limit.Rate{PerSecond: 2, Burst: 3}
+		})
+		begun := func(from string, n int) (served int) {
+			t.Helper()
+			for range n {
+				nc := ta.dial(from)
+				synctest.Wait()
+				select {
+				case <-ta.conns:
+					served++
+				default:
+					wantClosed(t, nc, 0)
+				}
+				nc.Close()
+				synctest.Wait()
+			}
+			return served
+		}
+		for _, tt := range []struct {
+			name, from string
+			later      time.Duration
+			n, want    int
+		}{
+			{"a burst", "[2001:db8:0:1::1]:1", 0, 5, 3},
+			{"the same /56", "[2001:db8:0:2::1]:1", 0, 2, 0},
+			{"another /56", "[2001:db8:0:100::1]:1", 0, 5, 3},
+			{"later", "[2001:db8:0:1::1]:1", time.Second, 5, 2},
+		} {
+			time.Sleep(tt.later)
+			if got := begun(tt.from, tt.n); got != tt.want {
+				t.Errorf("%s: %d of %d connections are served, want %d", tt.name, got, tt.n, tt.want)
+			}
+		}
+		ta.wantRefused(TooFastFromAddress, 2+2+2+3)
+
+		open, _ := ta.dial("192.0.2.1:1"), <-ta.conns
+		for range 10 {
+			wantClosed(t, ta.dial("192.0.2.1:2"), 0) // for another reason: nothing is taken
+		}
+		open.Close()
+		synctest.Wait()
+		if got := begun("192.0.2.1:3", 3); got != 2 {
+			t.Errorf("beside refused ones %d connections are served, want the 2 that are left", got)
+		}
+	})
+}
+
+// TestCrowd: all clients of an office come back at once when the server was restarted. A proxy's are counted apart.
+func TestCrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ta := newTestAcceptor(t, func(a *Acceptor) { a.Proxies = proxies(t) })
+		for range 1000 {
+			_, c := ta.connect()
+			c.Keep(true)
+		}
+		for i := range 1500 {
+			nc := ta.dial(proxyAddr)
+			write(t, nc, fmt.Sprintf("PROXY TCP4 198.51.100.%d 10.0.0.9 4711 443\r\n", i%2))
+			(<-ta.conns).Keep(true)
+		}
+		wantClosed(t, ta.dial("192.0.2.1:1"), 0)
+		ta.wantRefused(TooFastFromAddress, 1)
 	})
 }
 

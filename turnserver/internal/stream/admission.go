@@ -9,11 +9,15 @@ import (
 	"github.com/sigctl/sigctl/pkg/limit"
 )
 
+// maxGroups bounds the addresses whose rate is remembered; see limit.Buckets for what happens beyond.
+const maxGroups = 1 << 14
+
 // admission counts connections: all of them from when they were accepted, and those without an allocation at their
 // client's address from when that is known.
 type admission struct {
-	max, maxPerAddress int           // set at construction
-	closing            chan struct{} // closed by shut
+	max, maxPerAddress int                          // set at construction
+	begun              *limit.Buckets[netip.Prefix] // connections, whatever becomes of them
+	closing            chan struct{}                // closed by shut
 	running            sync.WaitGroup
 
 	mu      sync.Mutex
@@ -30,8 +34,9 @@ type place struct {
 	counted bool // in byAddr
 }
 
-func (a *admission) init(max, maxPerAddress int) {
-	a.max, a.maxPerAddress = max, maxPerAddress
+func (a *admission) init(limits *Limits) {
+	a.max, a.maxPerAddress = limits.MaxConns, limits.MaxConnsPerAddress
+	a.begun = limit.NewBuckets[netip.Prefix](limits.ConnsPerAddress, maxGroups)
 	a.closing = make(chan struct{})
 	a.conns, a.byAddr, a.refused = map[*Conn]struct{}{}, map[netip.Prefix]int{}, map[Reason]uint64{}
 	for _, reason := range reasons() {
@@ -55,13 +60,16 @@ func (a *admission) enter(c *Conn) bool {
 	return true
 }
 
-// settleAt counts a connection at its client's address, or says that there are too many from there.
+// settleAt counts a connection at its client's address, or says that too many are there or come from there.
 func (a *admission) settleAt(c *Conn, client netip.Addr) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c.place = place{group: limit.Group(client), settled: true}
 	if a.byAddr[c.place.group] >= a.maxPerAddress {
 		return refuse(TooManyFromAddress, "%d connections from one address have no allocation", a.maxPerAddress)
+	}
+	if wait := a.begun.Take(c.place.group, 1); wait > 0 {
+		return refuse(TooFastFromAddress, "connections from one address begin too fast: the next one in %v", wait)
 	}
 	a.countLocked(c)
 	return nil

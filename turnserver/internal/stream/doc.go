@@ -7,9 +7,9 @@
 //	ReadMessage: one message of many that a read may bring        the connection's only goroutine while it is idle
 //	Send:        a bounded queue, from any goroutine, never waits  its writer lives while something waits
 //
-// Everything that a stranger can make it hold is bounded: connections in number, in all and per address, and in time;
-// messages in length before they are read, and in time from their first byte on. What is no message ends its
-// connection.
+// Everything that a stranger can make it hold or do is bounded: connections in number, in all and per address, in how
+// fast they begin from an address, and in time; messages in length before they are read, and in time from their first
+// byte on. What is no message ends its connection.
 //
 // The relay's listeners use it like this:
 //

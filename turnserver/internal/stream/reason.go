@@ -12,6 +12,7 @@ type Reason string
 const (
 	TooMany            Reason = "too_many"              // MaxConns
 	TooManyFromAddress Reason = "too_many_from_address" // MaxConnsPerAddress
+	TooFastFromAddress Reason = "too_fast_from_address" // ConnsPerAddress
 	BadProxyHeader     Reason = "bad_proxy_header"      // a trusted proxy's fault
 	BadHandshake       Reason = "bad_handshake"         // of TLS
 	NoAllocation       Reason = "no_allocation"         // LoginTimeout
@@ -22,7 +23,7 @@ const (
 
 // reasons are all of them: metrics begin with those that have not happened yet.
 func reasons() []Reason {
-	return []Reason{TooMany, TooManyFromAddress, BadProxyHeader, BadHandshake, NoAllocation, SlowMessage, BadMessage, SlowReader}
+	return []Reason{TooMany, TooManyFromAddress, TooFastFromAddress, BadProxyHeader, BadHandshake, NoAllocation, SlowMessage, BadMessage, SlowReader}
 }
 
 // refusal is an error of the client's, for which this side ends the connection.
