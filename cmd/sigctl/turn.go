@@ -36,8 +36,9 @@ A signaling server elsewhere issues credentials for it if both have the same
 secret:
   sigctl serve --turn off --ice-server turn:HOST:3478 --turn-secret file:PATH
 
-A user whom that server kicks can use the relay until their credential ends, ten
-minutes after they got it.`,
+It does not hear of users whom that server kicks. Their credentials open
+allocations until they end, ten minutes at most, and one that is open goes on while
+its client refreshes it, for --max-lifetime at most.`,
 		Args:    cobra.NoArgs,
 		PreRunE: func(*cobra.Command, []string) error { return opts.check() },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runTURN(cmd.Context(), opts, std) },
