@@ -5,7 +5,8 @@ type plain struct{ socket *Socket }
 
 func newPlain(s *Socket) (driver, error) { return plain{s}, nil }
 
-// serve has no batches that a wait would fill.
+// serve has no batches that a wait would fill. It keeps its buffer while it waits: waiting without one takes calls
+// that differ from system to system.
 func (d plain) serve(_ *Coalescer, handle func([]Packet)) error {
 	buffer := make([]byte, 1<<16)
 	batch := make([]Packet, 1)
