@@ -1,6 +1,7 @@
 package turnserver
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -55,8 +56,11 @@ func (c *client) coalescer() *udp.Coalescer {
 	return &c.shard.coalescer
 }
 
-// allocation is a relayed address, for as long as it lives (RFC 8656 section 2.2). The library keeps its permissions,
-// channels and lifetime, and says what becomes of them; all packets are ours.
+// errEnded says that an allocation is not there any more.
+var errEnded = fmt.Errorf("%w: the allocation has ended", errControl)
+
+// allocation is a relayed address, for as long as it lives (RFC 8656 section 2.2). The library keeps its permissions and
+// channels, and says what becomes of them; its lifetime and all packets are ours.
 type allocation struct {
 	// set at construction
 	server *Server
@@ -74,15 +78,49 @@ type allocation struct {
 	flows flowTable
 	once  sync.Once
 	ended chan struct{} // closed by end
+
+	// guarded by mu
+	mu      sync.Mutex
+	expires time.Time   // unless it is refreshed
+	expiry  *time.Timer // ends it then; nil until the library has it
 }
 
-// serve reads what peers send until the allocation ends, after the longest lifetime at the latest.
+// serve reads what peers send until the allocation ends.
 func (a *allocation) serve() {
-	oldest := time.AfterFunc(a.server.MaxLifetime, a.end)
-	defer oldest.Stop()
 	defer a.end() // a socket error
 	b := newBatch(a.client.listener)
 	_ = a.client.coalescer().Serve(a.socket, func(packets []udp.Packet) { a.fromPeers(b, packets) })
+}
+
+// liveFor makes the allocation end after d, and not when it was to end before, or returns errEnded.
+func (a *allocation) liveFor(d time.Duration) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.hasEnded() || a.expiry != nil && !a.expiry.Stop() {
+		return errEnded
+	}
+	a.expires, a.expiry = a.server.auth.now().Add(d), time.AfterFunc(d, a.end)
+	return nil
+}
+
+// isOver reports whether the allocation has ended. One that should have, by a timer that is late on a machine which stood
+// still, ends now.
+func (a *allocation) isOver() bool {
+	a.mu.Lock()
+	late := a.expiry != nil && !a.server.auth.now().Before(a.expires)
+	a.mu.Unlock()
+	if late {
+		a.end()
+	}
+	return a.hasEnded()
+}
+
+func (a *allocation) stopExpiry() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.expiry != nil {
+		a.expiry.Stop()
+	}
 }
 
 // end ends the allocation, by the library's doing or ours. Nothing of it is left when it returns, but for its reader,
@@ -90,6 +128,7 @@ func (a *allocation) serve() {
 func (a *allocation) end() {
 	a.once.Do(func() {
 		close(a.ended)
+		a.stopExpiry()
 		a.flows.end()
 		if a.client.conn != nil {
 			a.client.conn.Keep(false) // before there can be a new allocation, which keeps it

@@ -21,13 +21,18 @@ const (
 
 	// libraryNonce is how long a nonce of the library's is used; it is good for an hour.
 	libraryNonce = 30 * time.Minute
+
+	// libraryLifetime is what the library is asked for always, the longest that it takes. Its own timer may find a request
+	// in the midst of its work: ours ends an allocation long before, see longestLifetime.
+	libraryLifetime = time.Hour - time.Second
 )
 
 var errControl = errors.New("the control plane did not answer")
 
-// control is the library as a state machine of allocations, permissions and channels with their lifetimes: it gets
-// requests that the guard has checked and made anew, answers them, and tells of what it changes. It never sees a packet
-// of strangers or of data. This is the one file that knows the library.
+// control is the library as a state machine of allocations, permissions and channels: it gets requests that are made of
+// what the guard has checked, and tells of what it changes. It never sees a packet of strangers or of data, and when an
+// allocation ends is not for it to say. This is the one file that knows the library; what that takes for sockets is in
+// stub.go.
 //
 // To the library control is a socket on which one request comes after the other. The address of that socket is another
 // one for each life of a five-tuple, made of allocation.life: the library keeps allocations by client and local address,
@@ -35,7 +40,7 @@ var errControl = errors.New("the control plane did not answer")
 type control struct {
 	log *slog.Logger
 
-	one sync.Mutex // held for a request
+	one sync.Mutex // held for a request, and for the end of an allocation to wait for it
 	in  chan *libraryRequest
 	out chan []byte
 
@@ -74,7 +79,7 @@ func startControl(log *slog.Logger) (*control, error) {
 		Realm:         libraryRealm,
 		InboundMTU:    inboundMTU,
 		LoggerFactory: libraryLog{log},
-		AuthHandler:   func(string, string, net.Addr) ([]byte, bool) { return c.hand.allocation.owner.key, true },
+		AuthHandler:   func(string, string, net.Addr) ([]byte, bool) { return []byte(libraryKey), true },
 		EventHandler: turn.EventHandler{
 			OnPermissionCreated: func(_, life net.Addr, _, _, _ string, _ net.Addr, peer net.IP) {
 				c.changed(life, func(f *flowTable) { f.permit(addrOf(peer)) })
@@ -94,87 +99,86 @@ func startControl(log *slog.Logger) (*control, error) {
 	return c, err
 }
 
-// libraryRealm and libraryUser are what the library checks the guard's requests by; nobody else sees them.
+// What the library checks our requests by; nobody else sees them.
 const (
 	libraryRealm = "sigctl"
 	libraryUser  = "guard"
+	libraryKey   = "key"
 )
 
-// allocate makes a, which is open, an allocation of the library's.
-func (c *control) allocate(a *allocation, transaction [12]byte, lifetime time.Duration) ([]byte, error) {
+// allocate makes a, which is open, an allocation of the library's, and lets it live for a lifetime. Like the other
+// requests it returns errEnded if a has ended in the meantime.
+func (c *control) allocate(a *allocation, lifetime time.Duration) error {
 	c.mu.Lock()
 	c.lives[a.life] = a
 	c.mu.Unlock()
-	answer, err := c.request(a, transaction, stun.MethodAllocate,
-		stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}}, lifetimeOf(lifetime))
+	err := c.request(a, stun.MethodAllocate, stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{protocolUDP, 0, 0, 0}},
+		lifetimeOf(libraryLifetime))
+	if err == nil {
+		err = a.liveFor(lifetime)
+	}
 	if err != nil {
 		c.forget(a)
 	}
-	return answer, err
+	return err
 }
 
 // refresh sets what is left of a's life; 0 ends it.
-func (c *control) refresh(a *allocation, transaction [12]byte, lifetime time.Duration) ([]byte, error) {
+func (c *control) refresh(a *allocation, lifetime time.Duration) error {
 	if lifetime == 0 {
 		a.flows.end() // at once: the library takes back one permission after the other
+		return c.request(a, stun.MethodRefresh, lifetimeOf(0))
 	}
-	return c.request(a, transaction, stun.MethodRefresh, lifetimeOf(lifetime))
+	if err := c.request(a, stun.MethodRefresh, lifetimeOf(libraryLifetime)); err != nil {
+		return err
+	}
+	return a.liveFor(lifetime)
 }
 
 // permit installs or refreshes permissions for peers.
-func (c *control) permit(a *allocation, transaction [12]byte, peers []netip.AddrPort) (answer []byte, err error) {
+func (c *control) permit(a *allocation, peers []netip.AddrPort) (err error) {
 	attributes := make([]stun.Setter, len(peers))
 	for i, peer := range peers {
 		attributes[i] = peerAttribute(peer)
 	}
-	a.flows.together(func() { answer, err = c.request(a, transaction, stun.MethodCreatePermission, attributes...) })
-	return answer, err
+	a.flows.together(func() { err = c.request(a, stun.MethodCreatePermission, attributes...) })
+	return err
 }
 
-// bind binds a channel to a peer, or refreshes it. The answer is an error if one of the two is bound to another.
-func (c *control) bind(a *allocation, transaction [12]byte, number uint16, peer netip.AddrPort) ([]byte, error) {
-	return c.request(a, transaction, stun.MethodChannelBind,
+// bind binds a channel to a peer, or refreshes it. It fails if one of the two is bound to another.
+func (c *control) bind(a *allocation, number uint16, peer netip.AddrPort) error {
+	return c.request(a, stun.MethodChannelBind,
 		stun.RawAttribute{Type: stun.AttrChannelNumber, Value: []byte{byte(number >> 8), byte(number), 0, 0}}, peerAttribute(peer))
 }
 
-func lifetimeOf(d time.Duration) stun.Setter {
-	return stun.RawAttribute{Type: stun.AttrLifetime, Value: binary.BigEndian.AppendUint32(nil, uint32(d/time.Second))}
-}
-
-type peerAttribute netip.AddrPort
-
-func (p peerAttribute) AddTo(m *stun.Message) error {
-	at := netip.AddrPort(p)
-	return stun.XORMappedAddress{IP: at.Addr().AsSlice(), Port: int(at.Port())}.AddToAs(m, stun.AttrXORPeerAddress)
-}
-
-// request makes a request, signed with the key of a's owner as the answer will be, and returns the answer.
-func (c *control) request(a *allocation, transaction [12]byte, method stun.Method, attributes ...stun.Setter) ([]byte, error) {
+// request makes a request, and returns nil if it succeeds.
+func (c *control) request(a *allocation, method stun.Method, attributes ...stun.Setter) error {
 	c.one.Lock()
 	defer c.one.Unlock()
+	if a.isOver() { // the library may be about to close what it has of it
+		return errEnded
+	}
 	for range 2 {
 		if err := c.renewLocked(); err != nil {
-			return nil, err
+			return err
 		}
-		setters := append([]stun.Setter{stun.NewTransactionIDSetter(transaction), stun.NewType(method, stun.ClassRequest)}, attributes...)
+		setters := append([]stun.Setter{stun.TransactionID, stun.NewType(method, stun.ClassRequest)}, attributes...)
 		m, err := stun.Build(append(setters, stun.NewUsername(libraryUser), stun.NewRealm(libraryRealm), stun.NewNonce(c.nonce),
-			stun.MessageIntegrity(a.owner.key))...)
+			stun.MessageIntegrity(libraryKey))...)
 		if err != nil {
-			return nil, fmt.Errorf("make request: %w", err)
+			return fmt.Errorf("make request: %w", err)
 		}
 		answer, err := c.doLocked(a, m.Raw)
-		if err != nil || !isStaleNonce(answer) {
-			return answer, err
+		if err != nil || answer.Type.Class == stun.ClassSuccessResponse {
+			return err
+		}
+		var code stun.ErrorCodeAttribute
+		if code.GetFrom(answer) != nil || code.Code != stun.CodeStaleNonce {
+			return fmt.Errorf("%w as it should: %v", errControl, answer)
 		}
 		c.renewed = time.Time{}
 	}
-	return nil, errControl
-}
-
-func isStaleNonce(answer []byte) bool {
-	m := &stun.Message{Raw: answer}
-	var code stun.ErrorCodeAttribute
-	return m.Decode() == nil && code.GetFrom(m) == nil && code.Code == stun.CodeStaleNonce
+	return errControl
 }
 
 // renewLocked gets a nonce of the library if there is none or it is old.
@@ -186,9 +190,8 @@ func (c *control) renewLocked() error {
 	if err != nil {
 		return err
 	}
-	m := &stun.Message{Raw: answer}
 	var nonce stun.Nonce
-	if err := errors.Join(m.Decode(), nonce.GetFrom(m)); err != nil {
+	if err := nonce.GetFrom(answer); err != nil {
 		return fmt.Errorf("%w with a nonce: %w", errControl, err)
 	}
 	c.nonce, c.renewed = nonce.String(), time.Now()
@@ -196,7 +199,7 @@ func (c *control) renewLocked() error {
 }
 
 // doLocked hands the library a request and returns its answer.
-func (c *control) doLocked(a *allocation, raw []byte) ([]byte, error) {
+func (c *control) doLocked(a *allocation, raw []byte) (*stun.Message, error) {
 	r := &libraryRequest{raw: raw, allocation: a, client: new(net.UDPAddr), life: lifeAddr(0)}
 	if a != nil {
 		r.client, r.life = net.UDPAddrFromAddrPort(a.client.client), lifeAddr(a.life)
@@ -207,11 +210,12 @@ func (c *control) doLocked(a *allocation, raw []byte) ([]byte, error) {
 		return nil, net.ErrClosed
 	}
 	select {
-	case answer := <-c.out:
-		if answer == nil {
+	case raw := <-c.out:
+		if raw == nil {
 			return nil, errControl
 		}
-		return answer, nil
+		answer := &stun.Message{Raw: raw}
+		return answer, answer.Decode()
 	case <-c.ended:
 		return nil, net.ErrClosed
 	}
@@ -250,35 +254,6 @@ func (c *control) close() {
 	c.stubs.Wait()
 }
 
-// libraryConn is control as the library's net.PacketConn. The library calls ReadFrom, LocalAddr and WriteTo from one
-// goroutine, and works on a request in between.
-type libraryConn control
-
-func (l *libraryConn) ReadFrom(p []byte) (int, net.Addr, error) {
-	if l.hand != nil {
-		l.out <- l.hand.answer // doLocked waits for it
-		l.hand = nil
-	}
-	select {
-	case l.hand = <-l.in:
-		return copy(p, l.hand.raw), l.hand.client, nil
-	case <-l.closed:
-		close(l.ended)
-		return 0, nil, net.ErrClosed
-	}
-}
-
-func (l *libraryConn) WriteTo(p []byte, _ net.Addr) (int, error) {
-	l.hand.answer = append([]byte(nil), p...)
-	return len(p), nil
-}
-
-func (l *libraryConn) LocalAddr() net.Addr            { return l.hand.life }
-func (*libraryConn) Close() error                     { return nil }
-func (*libraryConn) SetDeadline(time.Time) error      { return errors.ErrUnsupported }
-func (*libraryConn) SetReadDeadline(time.Time) error  { return errors.ErrUnsupported }
-func (*libraryConn) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
-
 // libraryRelays gives the library a stub for the relayed address of the request in hand.
 type libraryRelays struct{ *control }
 
@@ -293,31 +268,6 @@ func (r libraryRelays) AllocatePacketConn(string, int) (net.PacketConn, net.Addr
 func (libraryRelays) AllocateConn(string, int) (net.Conn, net.Addr, error) {
 	return nil, nil, net.UnknownNetworkError("tcp")
 }
-
-// stub is a relayed address as the library sees it: nothing ever comes, and its end is that of the allocation.
-type stub struct {
-	control    *control
-	allocation *allocation
-}
-
-func (s *stub) ReadFrom([]byte) (int, net.Addr, error) {
-	defer s.control.stubs.Done() // the library then forgets the allocation, and reads no more
-	<-s.allocation.ended
-	return 0, nil, net.ErrClosed
-}
-
-// Close never fails: the library would leave other allocations open.
-func (s *stub) Close() error {
-	s.allocation.end()
-	s.control.forget(s.allocation)
-	return nil
-}
-
-func (s *stub) WriteTo([]byte, net.Addr) (int, error) { return 0, errors.ErrUnsupported }
-func (s *stub) LocalAddr() net.Addr                   { return net.UDPAddrFromAddrPort(s.allocation.local) }
-func (s *stub) SetDeadline(time.Time) error           { return errors.ErrUnsupported }
-func (s *stub) SetReadDeadline(time.Time) error       { return errors.ErrUnsupported }
-func (s *stub) SetWriteDeadline(time.Time) error      { return errors.ErrUnsupported }
 
 // libraryLog passes the library's errors on, as debug lines.
 type libraryLog struct{ log *slog.Logger }

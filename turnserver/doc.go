@@ -1,21 +1,21 @@
 // Package turnserver is the TURN relay (RFC 8656), with STUN (RFC 8489) on the same ports. sigctl embeds it in
 // serve, and runs it alone as turn.
 //
-//	UDP sockets, per address and core ─┐            ┌ control (pion/turn v4: lifetimes of allocations,
+//	UDP sockets, per address and core ─┐            ┌ control (pion/turn v4: allocations, with their
 //	TCP, TLS ── internal/stream ───────┼─ STUN ─ guard ┘          permissions and channels)
 //	DTLS ────── internal/dtls ─────────┤               │ events
 //	                                   │            flows, per allocation
 //	                                   └─ data ───── up ──── relay sockets ──── peers
 //	                                      clients ── down ──┘
 //
-// Every decision is ours, and so is every packet; the library in between keeps time and state.
+// Every decision is ours, and so is every packet; the library in between keeps state, and the time of all but allocations.
 //
-//   - guard answers all requests of clients: it checks them, refuses them with every error there is, and makes those that
-//     pass anew for control. auth finds the key with which a request must be signed: of a time-limited credential, a
+//   - guard answers all requests of clients: it checks them, refuses them with every error there is, and has control do
+//     what those that pass ask for. auth finds the key with which a request must be signed: of a time-limited credential, a
 //     static user, or the allocation that the request is about. strangers bounds what is answered to those who have
 //     proven nothing.
-//   - control is the library as a state machine. It gets requests and answers them; it never sees a packet of data, nor
-//     one of a stranger. One file, control.go, knows the library.
+//   - control is the library as a state machine. It gets requests of ours; it never sees a packet of data, nor one of a
+//     stranger. One file, control.go, knows the library.
 //   - flows are what an allocation lets through: copied when control changes them, so that packets take no lock.
 //   - up and down relay, in batches: a client's ChannelData and Send indications to peers, and what peers send to clients.
 //     A relay to another relay of this server is a delivery in memory; the kernel never sees it.

@@ -63,7 +63,7 @@ func TestEndsLeaveNothing(t *testing.T) {
 			c.wantOK(stun.MethodRefresh, c.request(stun.MethodRefresh, lifetime(0)))
 		},
 		"lifetime": func(ts *testServer, _ *testClient, a *allocation) {
-			if _, err := ts.control.refresh(a, [12]byte{}, time.Second); err != nil {
+			if err := ts.control.refresh(a, time.Millisecond); err != nil {
 				t.Errorf("refresh: %v", err)
 			}
 		},
@@ -87,6 +87,9 @@ func TestEndsLeaveNothing(t *testing.T) {
 				t.Fatal("the allocation did not end")
 			}
 			ts.Close() // waits for what is under way
+			if a.expiry.Stop() {
+				t.Error("the timer of its lifetime is left")
+			}
 			if f := a.flows.load(); f.permitted != nil || f.byNumber != nil || f.byPeer != nil {
 				t.Errorf("flows are left: %+v", f)
 			}

@@ -42,15 +42,22 @@ func TestCallOutlivesCredential(t *testing.T) {
 	var calls []*testClient
 	for _, transport := range overAll {
 		c := ts.over(transport, "alice")
-		c.allocate()
+		c.wantOK(stun.MethodAllocate, c.request(stun.MethodAllocate, requestedUDP, lifetime(3600)))
 		calls = append(calls, c)
 	}
-	for hour := range 24 {
-		ts.clock.advance(time.Hour)
+	const refreshed = 30 * time.Minute
+	for since := refreshed; since < DefaultMaxLifetime; since += refreshed {
+		ts.clock.advance(refreshed)
 		for _, c := range calls {
 			c.wantOK(stun.MethodRefresh, c.request(stun.MethodRefresh, lifetime(3600)))
 			c.wantOK(stun.MethodChannelBind, c.bindChannel(0x4000, p.addr))
-			c.exchange(p, fmt.Sprint("hour ", hour))
+			c.exchange(p, fmt.Sprint("after ", since))
+		}
+	}
+	ts.clock.advance(refreshed)
+	for _, c := range calls {
+		if code := errorCode(c.request(stun.MethodRefresh, lifetime(3600))); code != 437 {
+			t.Errorf("%v: Refresh after %v: got %d, want 437", c.transport, DefaultMaxLifetime, code)
 		}
 	}
 	again := ts.client("alice")
@@ -124,7 +131,8 @@ func wantFree(t *testing.T, at netip.AddrPort) {
 	}
 }
 
-// A server that drains relays for those it has until the last has ended, and sends others elsewhere.
+// A server that drains relays for those it has until the last has ended, and sends others elsewhere: those that can ask
+// there over the same transport.
 func TestDrainLetsCallsEnd(t *testing.T) {
 	ts := newTestServer(t, withTLS(t, func(cfg *Config) { everywhere(cfg); cfg.Allow = allow(t, "127.0.0.2/32") }))
 	p := newPeer(t, "127.0.0.2")
@@ -142,8 +150,14 @@ func TestDrainLetsCallsEnd(t *testing.T) {
 		newcomer := ts.over(c.transport, "bob")
 		answer := newcomer.request(stun.MethodAllocate, requestedUDP)
 		var to stun.AlternateServer
-		if err := to.GetFrom(answer); err != nil || errorCode(answer) != 300 || to.Port != int(alternate.Port()) || to.IP.String() != alternate.Addr().String() {
-			t.Errorf("%v: a newcomer gets %d and is sent to %v (%v), want 300 and %v", c.transport, errorCode(answer), &to, err, alternate)
+		err := to.GetFrom(answer)
+		switch code := errorCode(answer); {
+		case c.transport == TLS || c.transport == DTLS:
+			if code != 486 || err == nil {
+				t.Errorf("%v: a newcomer gets %d and is sent to %v, want 486 alone", c.transport, code, &to)
+			}
+		case err != nil || code != 300 || to.Port != int(alternate.Port()) || to.IP.String() != alternate.Addr().String():
+			t.Errorf("%v: a newcomer gets %d and is sent to %v (%v), want 300 and %v", c.transport, code, &to, err, alternate)
 		}
 		for _, alive := range calls[i:] {
 			alive.exchange(p, "still here")

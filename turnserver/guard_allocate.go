@@ -14,9 +14,9 @@ import (
 const (
 	defaultLifetime = 600 * time.Second // RFC 8656 section 3.2
 
-	// longestLifetime is what a client gets that asks for more. It should be an hour (RFC 8656 section 7.2), which the
-	// library takes for no wish at all.
-	longestLifetime = time.Hour - time.Second
+	// longestLifetime is what a client gets that asks for more: about an hour (RFC 8656 section 7.2), and a minute less than
+	// libraryLifetime.
+	longestLifetime = time.Hour - time.Minute
 )
 
 const (
@@ -33,7 +33,7 @@ func (g *guard) allocate(r *request) ([]byte, error) {
 		return nil, refuse(stun.CodeAllocMismatch)
 	}
 	w, also, err := r.wanted()
-	lifetime := r.lifetime()
+	asked := r.lifetime()
 	switch {
 	case err != nil:
 		return nil, err
@@ -49,15 +49,18 @@ func (g *guard) allocate(r *request) ([]byte, error) {
 	if w.reserve {
 		also = append(also, stun.RawAttribute{Type: stun.AttrReservationToken, Value: token[:]})
 	}
-	answer, err := g.server.control.allocate(a, r.message.TransactionID, lifetime)
-	if err == nil {
-		answer, err = r.pass(answer, also...)
-	}
-	if err != nil {
+	lifetime := min(asked, g.longest(a))
+	if err := g.server.control.allocate(a, lifetime); err != nil {
 		a.end()
 		g.server.reservations.cancel(token, r.signer.user)
+		if errors.Is(err, errEnded) { // by a kick, say
+			err = refuse(stun.CodeAllocMismatch)
+		}
 		return nil, err
 	}
+	answer := r.respond(stun.ClassSuccessResponse, append([]stun.Setter{
+		addressAttribute{stun.AttrXORRelayedAddress, a.public}, addressAttribute{stun.AttrXORMappedAddress, r.client.client}, lifetimeOf(lifetime),
+	}, also...)...)
 	a.answer.Store(&answer)
 	g.opened(a)
 	return answer, nil
@@ -115,7 +118,7 @@ func (r *request) family() (family, bool, error) {
 	return 0, false, refuse(stun.CodeAddrFamilyNotSupported)
 }
 
-// lifetime reads LIFETIME: what is asked for, between the default and the longest. Only Refresh may ask for 0.
+// lifetime reads LIFETIME: what is asked for, or the default if that is longer. Only Refresh may ask for 0.
 func (r *request) lifetime() time.Duration {
 	value, ok := r.getSized(stun.AttrLifetime, 4)
 	if !ok {
@@ -125,7 +128,18 @@ func (r *request) lifetime() time.Duration {
 	if asked == 0 && r.message.Type.Method == stun.MethodRefresh {
 		return 0
 	}
-	return min(max(asked, defaultLifetime), longestLifetime)
+	return max(asked, defaultLifetime)
+}
+
+// longest is the longest lifetime that an allocation can get now, in whole seconds: what is left of MaxLifetime, and not
+// more than the default while the server drains, which waits for those whose client has vanished.
+func (g *guard) longest(a *allocation) time.Duration {
+	longest := longestLifetime
+	if g.alternate.Load() != nil {
+		longest = defaultLifetime
+	}
+	left := g.server.MaxLifetime - g.server.auth.now().Sub(a.opened)
+	return min(longest, (left + time.Second - 1).Truncate(time.Second))
 }
 
 // refresh prolongs an allocation or ends it (RFC 8656 section 8.2).
@@ -140,11 +154,17 @@ func (g *guard) refresh(r *request) ([]byte, error) {
 	case hasFamily && family != familyOf(r.allocation.local.Addr()):
 		return nil, refuse(stun.CodePeerAddrFamilyMismatch)
 	}
-	answer, err := g.server.control.refresh(r.allocation, r.message.TransactionID, lifetime)
-	if err != nil {
+	if lifetime > 0 {
+		lifetime = min(lifetime, g.longest(r.allocation))
+		if lifetime <= 0 { // its timer comes in less than a second
+			r.allocation.end()
+			return nil, refuse(stun.CodeAllocMismatch)
+		}
+	}
+	if err := g.server.control.refresh(r.allocation, lifetime); err != nil {
 		return nil, err
 	}
-	return r.pass(answer)
+	return r.respond(stun.ClassSuccessResponse, lifetimeOf(lifetime)), nil
 }
 
 // refused turns an error of Server.open into a refusal, and logs it, once a second at most: a client can ask again and
@@ -169,10 +189,11 @@ func (g *guard) refused(r *request, err error) error {
 	return err
 }
 
-// elsewhere sends a client to the other server, if there is one that it can reach (RFC 8489 section 10).
+// elsewhere sends a client to the other server, if there is one that it can reach (RFC 8489 section 10). It asks there over
+// the same transport: at that port nobody may speak TLS or DTLS, and no name was told that a certificate could have.
 func (g *guard) elsewhere(r *request) error {
-	alternate := g.alternate.Load()
-	if alternate == nil || !alternate.IsValid() || familyOf(alternate.Addr()) != familyOf(r.client.client.Addr()) {
+	alternate, transport := g.alternate.Load(), r.client.transport
+	if alternate == nil || !alternate.IsValid() || transport != UDP && transport != TCP || familyOf(alternate.Addr()) != familyOf(r.client.client.Addr()) {
 		return refuse(stun.CodeAllocQuotaReached)
 	}
 	return refuse(stun.CodeTryAlternate, &stun.AlternateServer{IP: alternate.Addr().AsSlice(), Port: int(alternate.Port())})

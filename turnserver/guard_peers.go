@@ -40,11 +40,10 @@ func (g *guard) permit(r *request) ([]byte, error) {
 	case len(permitted)+len(added) > maxPermissions:
 		return nil, &refusal{code: stun.CodeInsufficientCapacity, reason: "Too Many Permissions"}
 	}
-	answer, err := g.server.control.permit(r.allocation, r.message.TransactionID, peers)
-	if err != nil {
+	if err := g.server.control.permit(r.allocation, peers); err != nil {
 		return nil, err
 	}
-	return r.pass(answer)
+	return r.respond(stun.ClassSuccessResponse), nil
 }
 
 // peer reads an XOR-PEER-ADDRESS, and checks that the allocation can and may reach it. An IPv4 address in IPv6 form is
@@ -85,11 +84,10 @@ func (g *guard) bind(r *request) ([]byte, error) {
 	if err := r.allocation.hasRoomFor(number, peer); err != nil {
 		return nil, err
 	}
-	answer, err := g.server.control.bind(r.allocation, r.message.TransactionID, number, peer)
-	if err != nil {
+	if err := g.server.control.bind(r.allocation, number, peer); err != nil {
 		return nil, err
 	}
-	return r.pass(answer)
+	return r.respond(stun.ClassSuccessResponse), nil
 }
 
 func (s *settings) maxChannel() uint16 {

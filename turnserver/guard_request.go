@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/pion/stun/v3"
 )
@@ -161,11 +162,6 @@ func (r *request) respond(class stun.MessageClass, with ...stun.Setter) []byte {
 	m := stun.New()
 	m.TransactionID, m.Type = r.message.TransactionID, stun.NewType(r.message.Type.Method, class)
 	m.WriteHeader()
-	return r.complete(m, with...)
-}
-
-// complete adds to a response what it has to end with.
-func (r *request) complete(m *stun.Message, with ...stun.Setter) []byte {
 	if r.signer.key != nil {
 		with = append(with, stun.MessageIntegrity(r.signer.key))
 	}
@@ -180,23 +176,23 @@ func (r *request) complete(m *stun.Message, with ...stun.Setter) []byte {
 	return m.Raw
 }
 
-// pass returns the library's answer, which is signed, with what the client has to be told besides.
-func (r *request) pass(answer []byte, with ...stun.Setter) ([]byte, error) {
-	m := &stun.Message{Raw: answer}
-	if err := m.Decode(); err != nil {
-		return nil, err
-	}
-	if m.Type.Class != stun.ClassSuccessResponse {
-		return nil, fmt.Errorf("%w as it should: %v", errControl, m)
-	}
-	if len(with) == 0 && !r.hasPrint {
-		return answer, nil
-	}
-	last := len(m.Attributes) - 1 // MESSAGE-INTEGRITY
-	m.Attributes, m.Raw = m.Attributes[:last], m.Raw[:len(m.Raw)-4-integritySize]
-	m.Length = uint32(len(m.Raw) - headerSize)
-	m.WriteLength()
-	return r.complete(m, with...), nil
+// lifetimeOf is LIFETIME (RFC 8656 section 18.2).
+func lifetimeOf(d time.Duration) stun.Setter {
+	return stun.RawAttribute{Type: stun.AttrLifetime, Value: binary.BigEndian.AppendUint32(nil, uint32(d/time.Second))}
+}
+
+// addressAttribute is an XOR-…-ADDRESS.
+type addressAttribute struct {
+	of stun.AttrType
+	at netip.AddrPort
+}
+
+func (a addressAttribute) AddTo(m *stun.Message) error {
+	return stun.XORMappedAddress{IP: a.at.Addr().AsSlice(), Port: int(a.at.Port())}.AddToAs(m, a.of)
+}
+
+func peerAttribute(at netip.AddrPort) stun.Setter {
+	return addressAttribute{stun.AttrXORPeerAddress, at}
 }
 
 // refusal is an error response to be.
