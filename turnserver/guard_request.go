@@ -13,9 +13,8 @@ const (
 	// maxRequest bounds a request, in bytes: user name, realm and nonce at their longest, and maxPeers addresses.
 	maxRequest = 4096
 
-	magicCookie   = 0x2112A442 // RFC 8489 section 5
-	headerSize    = 20
-	integritySize = 20 // of MESSAGE-INTEGRITY's value
+	magicCookie = 0x2112A442 // RFC 8489 section 5
+	headerSize  = 20
 )
 
 // Attributes of RFC 8656 that the library has no name for.
