@@ -59,7 +59,8 @@ type Config struct {
 
 	// ExternalIPs are "[PUBLIC/]LOCAL", at most one for each address family: relayed addresses are at LOCAL, an
 	// address of this machine, and clients are told PUBLIC, which a NAT maps to it port by port. Default: the address
-	// at which the client reached us, or for the other family another one at which we listen.
+	// at which the client reached us, unless a proxy of this machine did that for it; then, and for the other family,
+	// another one at which we listen.
 	ExternalIPs []string
 
 	// MinPort and MaxPort are the range of relayed ports, both included. Default 49152 to 65535.

@@ -169,7 +169,7 @@ func (s *Server) Kick(user string, until time.Time) int {
 
 // Drain makes the server open nothing new, and waits until nothing is open, ctx ends or the server is closed. Clients
 // that ask for an allocation are told alternate (300, RFC 8489 section 10), or 486 if that is the zero AddrPort and no call
-// before has named another.
+// before has named another. Over TLS and DTLS it is always 486: an alternate has no name that its certificate could prove.
 func (s *Server) Drain(ctx context.Context, alternate netip.AddrPort) error {
 	if !s.guard.alternate.CompareAndSwap(nil, &alternate) && alternate.IsValid() {
 		s.guard.alternate.Store(&alternate)
