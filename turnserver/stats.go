@@ -38,7 +38,7 @@ type dropReason int
 // The reasons.
 const (
 	dropMalformed    dropReason = iota // neither STUN nor ChannelData, or broken
-	dropStranger                       // an answer to a stranger that the limits did not let out
+	dropStranger                       // a request of a stranger that the limits left without an answer, or unchecked
 	dropNoAllocation                   // data of a client without one
 	dropNoChannel                      // ChannelData with an unbound number
 	dropNoPermission                   // to or from a peer without one
