@@ -60,7 +60,7 @@ func (g *guard) handle(c *client, raw []byte) []byte {
 
 // binding tells a client its address (RFC 8489 section 12).
 func (g *guard) binding(r *request) []byte {
-	if r.client.transport == UDP && g.server.allocations.of(r.client.fiveTuple) == nil && !g.strangers.binding.allow(r.client.client.Addr()) {
+	if r.client.transport == UDP && g.server.allocations.of(r.client.fiveTuple) == nil && !g.strangers.mayBind(r.client.client) {
 		r.client.listener.counters.drop(dropStranger)
 		return nil
 	}

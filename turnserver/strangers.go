@@ -35,6 +35,11 @@ func (s *strangers) mayRefuse(to netip.AddrPort) bool {
 	return s.isOurs(to) || s.refusal.allow(to.Addr())
 }
 
+// mayBind reports whether a stranger's Binding request may be answered.
+func (s *strangers) mayBind(to netip.AddrPort) bool {
+	return s.isOurs(to) || s.binding.allow(to.Addr())
+}
+
 // maySearch reports whether the key may be looked for with which a request is signed that has a nonce of ours.
 func (s *strangers) maySearch(from netip.AddrPort) bool {
 	return s.isOurs(from) || s.searches.Take(limit.Group(from.Addr()), 1) == 0
