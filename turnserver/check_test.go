@@ -56,10 +56,12 @@ func TestFailedChecksLeaveNothing(t *testing.T) {
 	}
 }
 
-// However many strangers ask, a check is answered.
+// However many strangers ask and guess, a check is answered.
 func TestCheckAmongStrangers(t *testing.T) {
 	ts := newIdleServer(t, nil)
-	ts.guard.strangers.refusal = newAnswerLimit(limit.Rate{}, limit.Rate{}) // all used up
+	strangers := ts.guard.strangers // all used up
+	strangers.refusal = newAnswerLimit(limit.Rate{}, limit.Rate{})
+	strangers.searches = limit.NewBuckets[netip.Prefix](limit.Rate{}, 1)
 	served := make(chan error, 1)
 	go func() { served <- ts.Serve(context.Background()) }()
 	t.Cleanup(func() { ts.Close(); <-served })
@@ -69,7 +71,7 @@ func TestCheckAmongStrangers(t *testing.T) {
 		t.Errorf("check: %v", err)
 	}
 	excepted := 0
-	ts.guard.strangers.excepted.Range(func(any, any) bool { excepted++; return true })
+	strangers.excepted.Range(func(any, any) bool { excepted++; return true })
 	if got := ts.total().Dropped["stranger"]; got != 0 || excepted != 0 {
 		t.Errorf("afterwards: %d dropped, %d clients excepted, want none", got, excepted)
 	}

@@ -1,7 +1,6 @@
 package turnserver
 
 import (
-	"context"
 	"encoding/binary"
 	"net/netip"
 	"testing"
@@ -9,8 +8,6 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
-
-	"github.com/sigctl/sigctl/pkg/limit"
 )
 
 // answered counts how many of n requests, one from each port, were answered.
@@ -141,20 +138,6 @@ func TestGuesses(t *testing.T) {
 		}
 		want("and more", known("8.8.8.8:3", UDP), 0)
 	})
-}
-
-// Strangers' guesses from this machine do not make it look ill.
-func TestCheckAmongGuesses(t *testing.T) {
-	ts := newIdleServer(t, nil)
-	ts.guard.strangers.searches = limit.NewBuckets[netip.Prefix](limit.Rate{}, 1) // all used up
-	served := make(chan error, 1)
-	go func() { served <- ts.Serve(context.Background()) }()
-	t.Cleanup(func() { ts.Close(); <-served })
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := ts.Check(ctx); err != nil {
-		t.Errorf("check: %v", err)
-	}
 }
 
 // Who authenticates, has an allocation or comes over a connection is no stranger.
