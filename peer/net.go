@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/transport/v4"
-	"github.com/pion/transport/v4/stdnet"
+	"github.com/pion/transport/v5"
+	"github.com/pion/transport/v5/stdnet"
 )
 
 // socketBuffer is asked for on every UDP socket, in bytes and each way. The

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3/pkg/crypto/selfsign"
-	"github.com/pion/transport/v4/deadline"
+	"github.com/pion/transport/v5/deadline"
 	"go.uber.org/goleak"
 	"golang.org/x/crypto/cryptobyte"
 
