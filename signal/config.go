@@ -20,11 +20,11 @@ import (
 	"github.com/sigctl/sigctl/pkg/user"
 )
 
-// Authenticator checks a user's password. Its errors are those of package user:
-// user.ErrBadCredentials and user.ErrBusy are told to the client, others are
-// logged and told as an internal error.
+// Authenticator checks a user's password, which from sent. Its errors are those of package user:
+// user.ErrBadCredentials and user.ErrBusy are told to the client, others are logged and told as
+// an internal error.
 type Authenticator interface {
-	Authenticate(ctx context.Context, name, password string) error
+	Authenticate(ctx context.Context, name, password string, from limit.Client) error
 }
 
 // Names knows whose a name is, as a user.Store does.

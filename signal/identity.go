@@ -65,7 +65,7 @@ func (s *Server) byPassword(ctx context.Context, from netip.Addr, name, password
 		return identity{}, err
 	}
 	defer attempt.Undecided()
-	switch err = s.cfg.Users.Authenticate(ctx, name, password); {
+	switch err = s.cfg.Users.Authenticate(ctx, name, password, attempt.Client()); {
 	case err == nil:
 		attempt.Succeeded()
 		return identity{user: name, method: "password"}, nil

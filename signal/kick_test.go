@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/audit"
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/protocol"
 	"github.com/sigctl/sigctl/pkg/token"
 	"github.com/sigctl/sigctl/pkg/user"
@@ -36,9 +37,9 @@ type interruptedUsers struct {
 	meanwhile
 }
 
-func (u interruptedUsers) Authenticate(ctx context.Context, name, password string) error {
+func (u interruptedUsers) Authenticate(ctx context.Context, name, password string, from limit.Client) error {
 	defer u.happens()
-	return u.Authenticator.Authenticate(ctx, name, password)
+	return u.Authenticator.Authenticate(ctx, name, password, from)
 }
 
 type interruptedNames struct {

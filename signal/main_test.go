@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // passwords is an Authenticator: password1 for user1, and so on.
 type passwords struct{}
 
-func (passwords) Authenticate(_ context.Context, name, password string) error {
+func (passwords) Authenticate(_ context.Context, name, password string, _ limit.Client) error {
 	if n, ok := strings.CutPrefix(name, "user"); ok && password == "password"+n {
 		return nil
 	}

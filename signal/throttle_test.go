@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sigctl/sigctl/pkg/audit"
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/listen"
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
@@ -221,5 +222,35 @@ func TestRefusalsAreLimited(t *testing.T) {
 	}
 	if status, answer := as.do("GET", protocol.PathJoin, as.access("user1"), ""); status != 200 {
 		t.Errorf("a good token from that address = %d %v", status, answer)
+	}
+}
+
+// clients records whose passwords are checked.
+type clients struct {
+	Authenticator
+	got chan limit.Client
+}
+
+func (u clients) Authenticate(ctx context.Context, name, password string, from limit.Client) error {
+	u.got <- from
+	return u.Authenticator.Authenticate(ctx, name, password, from)
+}
+
+// The order in which passwords are checked depends on the client's address and standing, over
+// the WebSocket as over HTTP.
+func TestPasswordsByStanding(t *testing.T) {
+	users := clients{passwords{}, make(chan limit.Client, 1)}
+	ts := newTestServer(t, &Config{Users: users})
+	for _, step := range []struct {
+		password string
+		want     limit.Standing
+	}{{"guess", limit.Neutral}, {"password1", limit.Poor}, {"password1", limit.Good}} {
+		c := ts.connect("a")
+		c.send(`{"type":"login","name":"user1","password":"` + step.password + `"}`)
+		c.want(`{"type":"login"}`)
+		if got := <-users.got; !got.Addr.IsLoopback() || got.Standing != step.want {
+			t.Errorf("%s is checked for %v, want loopback with standing %d", step.password, got, step.want)
+		}
+		c.ws.Close()
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
@@ -185,7 +186,9 @@ func TestOldestCallIsForgotten(t *testing.T) {
 // authenticator is an Authenticator made of a function.
 type authenticator func(ctx context.Context) error
 
-func (f authenticator) Authenticate(ctx context.Context, _, _ string) error { return f(ctx) }
+func (f authenticator) Authenticate(ctx context.Context, _, _ string, _ limit.Client) error {
+	return f(ctx)
+}
 
 // While a password waits to be checked the client's pongs wait, too.
 func TestSlowLoginIsNoPingTimeout(t *testing.T) {

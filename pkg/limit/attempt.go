@@ -1,17 +1,25 @@
 package limit
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Attempt is a login under way, from Throttle.Begin. One of its methods is called, whatever happens: the first call
 // counts, others do nothing, so that a deferred Undecided covers what returns early.
 type Attempt struct {
 	// set by Begin
 	throttle            *Throttle
+	from                netip.Addr
+	standing            Standing
 	user, address, pair subject
 	gates               [2]*gate // those that it went through
 
 	decided bool // guarded by throttle.mu
 }
+
+// Client returns who makes the attempt, for [Turns].
+func (a *Attempt) Client() Client { return Client{Addr: a.from, Standing: a.standing} }
 
 // Succeeded says that the password was right.
 func (a *Attempt) Succeeded() {

@@ -1,5 +1,5 @@
 // Package limit bounds what strangers and users can make a server do: Throttle slows down guessing of passwords,
-// Buckets and Bucket bound how often something may happen.
+// Turns shares the work of checking them fairly, Buckets and Bucket bound how often something may happen.
 //
 // Everything here is memory of a fixed size, whatever comes from outside, and nothing starts a goroutine. Addresses
 // are counted by Group. The signaling server calls it for logins, messages and the HTTP API:
@@ -11,7 +11,7 @@
 //		return err // ctx ended
 //	}
 //	defer attempt.Undecided() // unless one of the others came first
-//	switch err := users.Authenticate(ctx, name, password); {
+//	switch err := users.Authenticate(ctx, name, password, attempt.Client()); {
 //	case err == nil:
 //		attempt.Succeeded()
 //	case errors.Is(err, user.ErrBadCredentials):

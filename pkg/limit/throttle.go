@@ -116,7 +116,10 @@ func (t *Throttle) Begin(ctx context.Context, user string, from netip.Addr) (*At
 		user = ""
 	}
 	group := Group(from)
-	a := &Attempt{throttle: t, user: subject{user: user}, address: subject{group: group}, pair: subject{user, group}}
+	a := &Attempt{
+		throttle: t, from: from,
+		user: subject{user: user}, address: subject{group: group}, pair: subject{user, group},
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var left *gate
@@ -169,6 +172,7 @@ func (t *Throttle) judgeLocked(a *Attempt, now time.Time) (time.Duration, *gate)
 }
 
 func (t *Throttle) startLocked(a *Attempt) {
+	a.standing = t.standingLocked(a, time.Now())
 	if t.known.has(a.pair) {
 		a.gates[0] = t.known.enter(a.pair)
 		return
@@ -177,6 +181,16 @@ func (t *Throttle) startLocked(a *Attempt) {
 	if a.user.user != "" {
 		a.gates[1] = t.users.enter(a.user)
 	}
+}
+
+func (t *Throttle) standingLocked(a *Attempt, now time.Time) Standing {
+	switch {
+	case t.known.has(a.pair) && t.known.at(a.pair, now).failures == 0:
+		return Good
+	case t.addresses.at(a.address, now).failures == 0:
+		return Neutral
+	}
+	return Poor
 }
 
 // waitLocked returns when it is the caller's turn to look at g again, or ctx has ended. The lock is not held meanwhile.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/user"
 	"github.com/sigctl/sigctl/pkg/user/usertest"
 )
@@ -14,6 +15,9 @@ func (s testServer) openPlain(t *testing.T) user.PlainStore {
 	t.Helper()
 	return s.open(t, &Options{Plaintext: true}).(user.PlainStore)
 }
+
+// somewhere is a client of which nothing is known.
+var somewhere = limit.Client{Standing: limit.Neutral}
 
 func newAuth(store user.Store) *user.Authenticator {
 	return user.NewAuthenticator(store, &user.AuthOptions{Params: user.MinimalParams})
@@ -26,7 +30,7 @@ func wantLogin(t *testing.T, store user.Store, name, password string, good bool)
 	if !good {
 		want = user.ErrBadCredentials
 	}
-	if got := newAuth(store).Authenticate(t.Context(), name, password); got != want {
+	if got := newAuth(store).Authenticate(t.Context(), name, password, somewhere); got != want {
 		t.Errorf("login of %s with %.20q: %v, want %v", name, password, got, want)
 	}
 }
@@ -174,7 +178,7 @@ func testPlainTwoLogins(t *testing.T, s testServer) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if err := auth.Authenticate(t.Context(), "alice", "by-hand"); err != nil {
+			if err := auth.Authenticate(t.Context(), "alice", "by-hand", somewhere); err != nil {
 				t.Errorf("login: %v", err)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
@@ -22,9 +23,9 @@ type AuthOptions struct {
 	// cores (GOMAXPROCS). Each holds Params.Memory while it runs, and leaves it to
 	// the garbage collector: expect twice Concurrency × Memory at full load.
 	Concurrency int
-	// Waiting is how many more logins may wait for their turn, default 256 for
-	// each of Concurrency (some 5 s at the default cost). Who comes later gets
-	// ErrBusy at once.
+	// Waiting is how many more logins may wait for their turn, default 256 for each of
+	// Concurrency (some 5 s at the default cost). When more come, the largest group of
+	// addresses loses a place: its newest login gets ErrBusy. See limit.Turns.
 	Waiting int
 }
 
@@ -36,8 +37,7 @@ type Authenticator struct {
 	params Params
 	dummy  digest                      // of no password
 	derive func(string, digest) []byte // replaced in tests
-	line   chan struct{}               // a place per login under way
-	turns  chan struct{}               // a place per hash being computed
+	turns  *limit.Turns                // a worker per hash being computed
 }
 
 // NewAuthenticator returns an Authenticator of the users in store. nil options
@@ -64,34 +64,28 @@ func NewAuthenticator(store Store, opts *AuthOptions) *Authenticator {
 		params: o.Params,
 		dummy:  newDigest(o.Params),
 		derive: derive,
-		line:   make(chan struct{}, o.Concurrency+o.Waiting),
-		turns:  make(chan struct{}, o.Concurrency),
+		turns:  limit.NewTurns(o.Concurrency, o.Waiting),
 	}
 }
 
-// Authenticate returns nil if password is that of the user name. It returns
-// ErrBadCredentials if not, or if the name is of another source, ErrBusy if too many logins are waiting, the
-// context's error if it ends before the password's turn to be hashed, and any
-// other error if the store failed.
+// Authenticate returns nil if password is that of the user name. It returns ErrBadCredentials
+// if not, or if the name belongs to another source; ErrBusy if too many logins wait and from is
+// of the group that has the most; the context's error if it ends before it is the password's
+// turn to be hashed; and any other error if the store failed.
 //
-// Whatever the store holds under the name, it costs one hash.
-func (a *Authenticator) Authenticate(ctx context.Context, name, password string) error {
+// Whatever the store holds under the name, it costs one hash. The hashes of all clients are
+// computed in the order of limit.Turns.
+func (a *Authenticator) Authenticate(ctx context.Context, name, password string, from limit.Client) error {
 	// These can be nobody's: being quick with them tells nothing.
 	if !protocol.ValidName(name) || checkPassword(password) != nil {
 		return ErrBadCredentials
-	}
-	select {
-	case a.line <- struct{}{}:
-		defer func() { <-a.line }()
-	default:
-		return ErrBusy
 	}
 	u, plain, err := a.lookup(ctx, name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("look up user: %w", err)
 	}
 	if plain != "" {
-		return a.adopt(ctx, name, password, plain)
+		return a.adopt(ctx, name, password, plain, from)
 	}
 	d := a.dummy
 	if err == nil && ofPassword(u.Source) {
@@ -99,7 +93,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, name, password string)
 			return fmt.Errorf("read user %s: %w", name, err)
 		}
 	}
-	key, err := a.hash(ctx, password, d)
+	key, err := a.hash(ctx, password, d, from)
 	if err != nil {
 		return err
 	}
@@ -120,9 +114,9 @@ func (a *Authenticator) lookup(ctx context.Context, name string) (u User, plain 
 // adopt checks password against a plain one, and replaces that by a hash. It
 // makes the hash first, needed or not, because a user with a plain password must
 // cost as much as any other.
-func (a *Authenticator) adopt(ctx context.Context, name, password, plain string) error {
+func (a *Authenticator) adopt(ctx context.Context, name, password, plain string, from limit.Client) error {
 	d := newDigest(a.params)
-	key, err := a.hash(ctx, password, d)
+	key, err := a.hash(ctx, password, d, from)
 	if err != nil {
 		return err
 	}
@@ -138,16 +132,13 @@ func (a *Authenticator) adopt(ctx context.Context, name, password, plain string)
 }
 
 // hash derives a key when it is this login's turn.
-func (a *Authenticator) hash(ctx context.Context, password string, d digest) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
+func (a *Authenticator) hash(ctx context.Context, password string, d digest, from limit.Client) ([]byte, error) {
+	if err := a.turns.Acquire(ctx, from); errors.Is(err, limit.ErrFull) {
+		return nil, ErrBusy
+	} else if err != nil {
 		return nil, err
 	}
-	select {
-	case a.turns <- struct{}{}:
-		defer func() { <-a.turns }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	defer a.turns.Release()
 	return a.derive(password, d), nil
 }
 

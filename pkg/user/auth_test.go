@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"github.com/sigctl/sigctl/pkg/limit"
 )
 
 // plainStore is a Store that was filled by hand, too. A map has no time to tell.
@@ -61,6 +64,9 @@ func add(t testing.TB, s Store, name, password string, p Params) {
 	}
 }
 
+// somewhere is a client of which nothing is known.
+var somewhere = limit.Client{Standing: limit.Neutral}
+
 var minimal = &AuthOptions{Params: MinimalParams, Concurrency: 2}
 
 // TestAuthenticate also counts the hashes: each path costs one of the same
@@ -99,7 +105,7 @@ func TestAuthenticate(t *testing.T) {
 		{"", "secret", ErrBadCredentials, nil},
 	} {
 		costs = nil
-		if got := a.Authenticate(t.Context(), c.name, c.password); got != c.want {
+		if got := a.Authenticate(t.Context(), c.name, c.password, somewhere); got != c.want {
 			t.Errorf("Authenticate(%q, %.20q) = %v, want %v", c.name, c.password, got, c.want)
 		}
 		if !slices.Equal(costs, c.costs) {
@@ -116,10 +122,10 @@ func TestAuthenticateOtherParams(t *testing.T) {
 	s := newBolt(t)
 	add(t, s, "alice", "secret", Params{Memory: 64, Time: 3, Threads: 4})
 	a := NewAuthenticator(s, minimal)
-	if err := a.Authenticate(t.Context(), "alice", "secret"); err != nil {
+	if err := a.Authenticate(t.Context(), "alice", "secret", somewhere); err != nil {
 		t.Errorf("right password: %v, want no error", err)
 	}
-	if err := a.Authenticate(t.Context(), "alice", "other"); err != ErrBadCredentials {
+	if err := a.Authenticate(t.Context(), "alice", "other", somewhere); err != ErrBadCredentials {
 		t.Errorf("wrong password: %v, want %v", err, ErrBadCredentials)
 	}
 }
@@ -127,7 +133,7 @@ func TestAuthenticateOtherParams(t *testing.T) {
 func TestAuthenticateFailingStore(t *testing.T) {
 	b := newBolt(t)
 	b.Close()
-	err := NewAuthenticator(b, minimal).Authenticate(t.Context(), "alice", "secret")
+	err := NewAuthenticator(b, minimal).Authenticate(t.Context(), "alice", "secret", somewhere)
 	if err == nil || errors.Is(err, ErrBadCredentials) {
 		t.Errorf("Authenticate = %v, want the store's error", err)
 	}
@@ -149,13 +155,13 @@ func TestAuthenticateBounds(t *testing.T) {
 		}
 		results := make(chan error, 5)
 		for range 5 {
-			go func() { results <- a.Authenticate(context.Background(), "alice", "secret") }()
+			go func() { results <- a.Authenticate(context.Background(), "alice", "secret", somewhere) }()
 		}
 		synctest.Wait()
 		if got := running.Load(); got != 2 {
 			t.Errorf("%d hashes are running, want 2", got)
 		}
-		if err := a.Authenticate(context.Background(), "alice", "secret"); err != ErrBusy {
+		if err := a.Authenticate(context.Background(), "alice", "secret", somewhere); err != ErrBusy {
 			t.Errorf("the sixth login: %v, want %v", err, ErrBusy)
 		}
 		close(release)
@@ -167,9 +173,51 @@ func TestAuthenticateBounds(t *testing.T) {
 		if got := most.Load(); got != 2 {
 			t.Errorf("%d hashes ran at once, want 2", got)
 		}
-		if err := a.Authenticate(context.Background(), "alice", "secret"); err != nil {
+		if err := a.Authenticate(context.Background(), "alice", "secret", somewhere); err != nil {
 			t.Errorf("a login after the rush: %v, want no error", err)
 		}
+	})
+}
+
+// Wrong passwords from 80 addresses, more than may wait, cost a user who is known elsewhere one
+// hash, and a newcomer one of each address, but nobody their place.
+func TestAuthenticateInFlood(t *testing.T) {
+	const addresses, each = 80, 10
+	synctest.Test(t, func(t *testing.T) {
+		s := newBolt(t)
+		add(t, s, "alice", "secret", MinimalParams)
+		a := NewAuthenticator(s, &AuthOptions{Params: MinimalParams, Concurrency: 1, Waiting: 500})
+		var hashes atomic.Int32
+		release := make(chan struct{})
+		a.derive = func(password string, d digest) []byte {
+			<-release
+			hashes.Add(1)
+			return derive(password, d)
+		}
+		attempt := func(password string, from limit.Client) (result <-chan error, turn *int32) {
+			done := make(chan error, 1)
+			turn = new(int32)
+			go func() {
+				err := a.Authenticate(context.Background(), "alice", password, from)
+				*turn = hashes.Load()
+				done <- err
+			}()
+			synctest.Wait()
+			return done, turn
+		}
+		for n := range addresses * each {
+			attempt("guess", limit.Client{Addr: netip.AddrFrom4([4]byte{10, byte(n % addresses), 0, 1}), Standing: limit.Neutral})
+		}
+		known, knownTurn := attempt("secret", limit.Client{Addr: netip.MustParseAddr("192.0.2.1"), Standing: limit.Good})
+		newcomer, newcomerTurn := attempt("secret", limit.Client{Addr: netip.MustParseAddr("198.51.100.1"), Standing: limit.Neutral})
+		close(release)
+		if err := <-known; err != nil || *knownTurn > 3 {
+			t.Errorf("a user who is known: %v after %d hashes, want no error after 3 at most", err, *knownTurn)
+		}
+		if err := <-newcomer; err != nil || *newcomerTurn > addresses+3 {
+			t.Errorf("a newcomer: %v after %d hashes, want no error after %d at most", err, *newcomerTurn, addresses+3)
+		}
+		synctest.Wait()
 	})
 }
 
@@ -177,19 +225,21 @@ func TestAuthenticateBounds(t *testing.T) {
 func TestAuthenticateCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAuthenticator(newBolt(t), &AuthOptions{Params: MinimalParams, Concurrency: 1, Waiting: 1})
-		a.turns <- struct{}{} // somebody else's
-		for range 3 {         // more than may wait
+		if err := a.turns.Acquire(t.Context(), somewhere); err != nil { // somebody else's
+			t.Fatal(err)
+		}
+		for range 3 { // more than may wait
 			ctx, cancel := context.WithCancel(t.Context())
 			result := make(chan error)
-			go func() { result <- a.Authenticate(ctx, "alice", "secret") }()
+			go func() { result <- a.Authenticate(ctx, "alice", "secret", somewhere) }()
 			synctest.Wait()
 			cancel()
 			if err := <-result; !errors.Is(err, context.Canceled) {
 				t.Errorf("canceled login: %v, want %v", err, context.Canceled)
 			}
 		}
-		<-a.turns
-		if err := a.Authenticate(t.Context(), "alice", "secret"); err != ErrBadCredentials {
+		a.turns.Release()
+		if err := a.Authenticate(t.Context(), "alice", "secret", somewhere); err != ErrBadCredentials {
 			t.Errorf("the next login: %v, want %v", err, ErrBadCredentials)
 		}
 	})
@@ -216,7 +266,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if err := a.Authenticate(context.Background(), "alice", "secret"); err != nil {
+					if err := a.Authenticate(context.Background(), "alice", "secret", somewhere); err != nil {
 						b.Error(err)
 					}
 				}

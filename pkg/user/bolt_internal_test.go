@@ -41,7 +41,7 @@ func TestBoltOldRecord(t *testing.T) {
 	if got, err := b.Get(t.Context(), "alice"); err != nil || got != want {
 		t.Errorf("Get = %+v, %v, want %+v", got, err, want)
 	}
-	if err := NewAuthenticator(b, minimal).Authenticate(t.Context(), "alice", "secret"); err != nil {
+	if err := NewAuthenticator(b, minimal).Authenticate(t.Context(), "alice", "secret", somewhere); err != nil {
 		t.Errorf("login: %v, want no error", err)
 	}
 }

@@ -13,7 +13,7 @@
 //	err = store.Add(ctx, alice)
 //	…
 //	auth := user.NewAuthenticator(store, nil)
-//	err = auth.Authenticate(ctx, "alice", password) // nil, ErrBadCredentials or ErrBusy
+//	err = auth.Authenticate(ctx, "alice", password, attempt.Client()) // nil, ErrBadCredentials or ErrBusy
 package user
 
 import (
