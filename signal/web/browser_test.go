@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	pageproto "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -154,7 +155,32 @@ func (p *person) write(selector, text string) {
 	p.t.Helper()
 	p.click(selector)
 	eval[bool](p, fmt.Sprintf(`document.querySelector(%s).select(), true`, quote(selector)))
-	p.do(chromedp.KeyEvent(text))
+	p.do(keys(text))
+}
+
+// keys types a text as a browser reports it: each key goes down with the text that
+// it enters, and up. (chromedp.KeyEvent enters the text by an event of its own, which
+// arrives even where the page cancels the key.)
+func keys(text string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		for _, r := range text {
+			key := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: string(r), Text: string(r)}
+			switch r {
+			case '\r':
+				key.Key, key.Code, key.WindowsVirtualKeyCode = "Enter", "Enter", 13
+			case '\t':
+				key.Key, key.Code, key.WindowsVirtualKeyCode, key.Text = "Tab", "Tab", 9, ""
+			}
+			if _, err := cdp.Call(ctx, target, input.DispatchKeyEvent, key); err != nil {
+				return err
+			}
+			key.Type, key.Text = input.DispatchKeyEventTypeKeyUp, ""
+			if _, err := cdp.Call(ctx, target, input.DispatchKeyEvent, key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (p *person) signIn(password string) {

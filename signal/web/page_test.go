@@ -62,6 +62,12 @@ func TestTwoPagesChatBothWays(t *testing.T) {
 	}
 }
 
+func TestTabLeavesTheMessageBox(t *testing.T) {
+	alice, _ := inCall(t, newFakeServer(t))
+	alice.write("#text", "typed\t")
+	alice.waitFor(`document.activeElement.id === "send" && document.getElementById("text").value === "typed"`)
+}
+
 func TestMessagesSentAtOnceArriveInOrder(t *testing.T) {
 	s := newFakeServer(t)
 	alice, bob := inCall(t, s)

@@ -148,3 +148,14 @@ func TestPageLoadsOnlyItsOwnFiles(t *testing.T) {
 		}
 	}
 }
+
+// A handler that is assigned cancels the event if it returns false: keys, clicks and
+// forms are listened to by onEvent instead.
+func TestHandlersDoNotCancelByWhatTheyReturn(t *testing.T) {
+	assigned := regexp.MustCompile(`\.on(?:key|click|dbl|input|before|submit|change|mouse|pointer|touch|wheel|scroll|drag|drop|paste|copy|cut|context|cancel|focus|blur)[a-z]*\s*=[^=]`)
+	for name, text := range pageFiles(t) {
+		if found := assigned.FindString(text); found != "" {
+			t.Errorf("%s assigns %q", name, found)
+		}
+	}
+}

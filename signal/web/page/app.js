@@ -1,7 +1,7 @@
 // The page: joins the session to the views.
 
 import { Conversation } from "./conversation.js";
-import { byId, element } from "./dom.js";
+import { byId, element, onEvent } from "./dom.js";
 import { People } from "./people.js";
 import { Session } from "./session.js";
 import { SignIn } from "./signin.js";
@@ -104,12 +104,12 @@ async function verify() {
   byId("safety").showModal();
 }
 
-byId("verify").onclick = verify;
-byId("safety-close").onclick = () => byId("safety").close();
-byId("signout").onclick = () => signOut();
-byId("signin-again").onclick = () => signOut();
-window.addEventListener("pagehide", () => session && signOut());
-document.addEventListener("visibilitychange", () => {
+onEvent(byId("verify"), "click", verify);
+onEvent(byId("safety-close"), "click", () => byId("safety").close());
+onEvent(byId("signout"), "click", () => signOut());
+onEvent(byId("signin-again"), "click", () => signOut());
+onEvent(window, "pagehide", () => session && signOut());
+onEvent(document, "visibilitychange", () => {
   if (document.hidden) return;
   unseen = 0;
   showTitle();

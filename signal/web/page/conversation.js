@@ -1,6 +1,6 @@
 // The view of a call: with whom, over what path, and the texts.
 
-import { byId, element, icon, paintAvatar } from "./dom.js";
+import { byId, element, icon, onEvent, paintAvatar } from "./dom.js";
 
 const maxShown = 1000; // messages
 const time = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
@@ -26,25 +26,32 @@ export class Conversation {
   // on.send(text) returns the text's number or throws a text for people;
   // on.hangup(), on.again(peer) and on.close() are the buttons.
   constructor(on) {
-    this.#log.onscroll = () => this.#atEnd = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < 80;
+    onEvent(this.#log, "scroll", () => {
+      this.#atEnd = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < 80;
+    });
     new ResizeObserver(() => this.#atEnd && this.#toEnd()).observe(this.#log);
-    byId("hangup").onclick = () => on.hangup();
-    byId("again").onclick = () => on.again(this.#peer);
-    for (const id of ["close", "back"]) byId(id).onclick = () => on.close();
-    byId("composer").onsubmit = (event) => {
+    onEvent(byId("hangup"), "click", () => on.hangup());
+    onEvent(byId("again"), "click", () => on.again(this.#peer));
+    for (const id of ["close", "back"]) onEvent(byId(id), "click", () => on.close());
+    onEvent(byId("composer"), "submit", (event) => {
       event.preventDefault();
       this.#send(on.send);
-    };
-    this.#text.oninput = () => byId("composer-error").textContent = "";
-    // A line break, not the Enter key: keyboards of phones report no keys, and
-    // composing text takes Enter for itself.
+    });
+    onEvent(this.#text, "input", () => byId("composer-error").textContent = "");
+    this.#sendOnEnter(on.send);
+  }
+
+  // sendOnEnter sends on a line break that is typed without Shift. The Enter key
+  // itself says less: keyboards of phones report no keys, and an input method
+  // needs Enter to end what it composes.
+  #sendOnEnter(send) {
     let shift = false;
-    this.#text.onkeydown = (event) => shift = event.shiftKey;
-    this.#text.onbeforeinput = (event) => {
+    onEvent(this.#text, "keydown", (event) => shift = event.shiftKey);
+    onEvent(this.#text, "beforeinput", (event) => {
       if (event.inputType !== "insertLineBreak" || shift) return;
       event.preventDefault();
-      this.#send(on.send);
-    };
+      this.#send(send);
+    });
   }
 
   // begin shows a call with peer; texts of an earlier one with the same person stay.

@@ -2,6 +2,11 @@
 
 export const byId = (id) => document.getElementById(id);
 
+// onEvent calls handle on each event of a type at target. What handle returns does
+// not matter: a handler that is assigned (onkeydown = ...) and happens to return
+// false cancels the event.
+export const onEvent = (target, type, handle) => target.addEventListener(type, handle);
+
 // element makes an element with a class and children, texts or elements.
 export function element(tag, className, ...children) {
   const node = document.createElement(tag);

@@ -1,6 +1,6 @@
 // The view of who is here.
 
-import { byId, element, icon, paintAvatar } from "./dom.js";
+import { byId, element, icon, onEvent, paintAvatar } from "./dom.js";
 import { validName } from "./names.js";
 
 const mutedText = "You are not allowed to chat in this room.";
@@ -18,15 +18,15 @@ export class People {
   // oncall gets the name of the person to call.
   constructor(oncall) {
     this.#oncall = oncall;
-    this.#field.oninput = () => this.#render();
-    byId("find").onsubmit = (event) => {
+    onEvent(this.#field, "input", () => this.#render());
+    onEvent(byId("find"), "submit", (event) => {
       event.preventDefault();
       this.#callTyped();
-    };
-    this.#list.onclick = (event) => {
+    });
+    onEvent(this.#list, "click", (event) => {
       const button = event.target.closest("button");
       if (button) this.#call(button.dataset.name);
-    };
+    });
   }
 
   // show says who is here: names, sorted, out of total.

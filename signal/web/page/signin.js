@@ -1,6 +1,6 @@
 // The view that signs in.
 
-import { byId } from "./dom.js";
+import { byId, onEvent } from "./dom.js";
 import { validName } from "./names.js";
 
 export class SignIn {
@@ -13,10 +13,10 @@ export class SignIn {
 
   // onsubmit gets name, password and room, and rejects with a text for people.
   constructor(onsubmit) {
-    this.#form.onsubmit = (event) => {
+    onEvent(this.#form, "submit", (event) => {
       event.preventDefault();
       this.#submit(onsubmit);
-    };
+    });
   }
 
   // show shows the form, with a text if there is something to say.
