@@ -52,7 +52,7 @@ func (t *trickle) add(c *webrtc.ICECandidate) {
 		return
 	}
 	t.waiting = append(t.waiting, &protocol.CandidateInit{
-		Candidate:        init.Candidate,
+		Candidate:        withoutBase(init.Candidate),
 		SDPMid:           init.SDPMid,
 		SDPMLineIndex:    init.SDPMLineIndex,
 		UsernameFragment: init.UsernameFragment,
