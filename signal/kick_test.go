@@ -4,16 +4,13 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/audit"
 	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/protocol"
-	"github.com/sigctl/sigctl/pkg/token"
 	"github.com/sigctl/sigctl/pkg/user"
 )
 
@@ -182,40 +179,24 @@ func TestRequestDuringAKick(t *testing.T) {
 // Who signed in with a password has a session without an end, and gets one with a
 // token.
 func TestRefreshOfASessionWithoutEnd(t *testing.T) {
-	as := newAccessServer(t)
-	c := as.join("user1")
-	text := must2(as.IssueRoomToken(t.Context(), "user1", protocol.Lobby, []string{protocol.PermJoin}, time.Second))
-	c.send(`{"type":"refresh","id":"r","token":"` + text + `"}`)
-	reply := c.want(`{"type":"login","ref":"r","success":true,"permissions":["join"]}`)
-	if notice := c.want(`{"type":"expiring"}`); notice["expires"] == nil || notice["expires"] != reply["expires"] {
-		t.Errorf("expiring says %v, the reply said %v", notice["expires"], reply["expires"])
-	}
-	c.wantClose(int(protocol.CloseExpired))
+	tokenBubble(t, func(ts *testServer, issue issuer) {
+		c := ts.join("user1")
+		c.send(`{"type":"refresh","id":"r","token":"` + issue("user1", protocol.ExpiryNotice/2) + `"}`)
+		reply := c.want(`{"type":"login","ref":"r","success":true,"permissions":["join"]}`)
+		if notice := c.want(`{"type":"expiring"}`); notice["expires"] == nil || notice["expires"] != reply["expires"] {
+			t.Errorf("expiring says %v, the reply said %v", notice["expires"], reply["expires"])
+		}
+		c.wantClose(int(protocol.CloseExpired))
+	})
 }
 
 // That a session is about to end is said after the login and the refresh are answered,
 // however late.
 func TestExpiringComesAfterTheReply(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := must(user.OpenBolt(filepath.Join(t.TempDir(), "users.db")))
-		defer store.Close()
-		l := newMemoryListener()
-		ts := startServer(t, &Config{
-			Names:  store,
-			Tokens: must(token.Open(t.Context(), token.FileKeys(filepath.Join(t.TempDir(), "keys.json")), token.NewMemorySpender(), nil)),
-			ICEServers: func(string) ([]protocol.ICEServer, time.Time) {
-				time.Sleep(time.Nanosecond) // the bubble's clock, not ours
-				return nil, time.Time{}
-			},
-		}, l)
-		ts.dial = l.dial
-		defer ts.stop()
-		brief := func() string {
-			return must2(ts.IssueRoomToken(t.Context(), "user1", protocol.Lobby, []string{protocol.PermJoin}, protocol.ExpiryNotice/2))
-		}
+	tokenBubble(t, func(ts *testServer, issue issuer) {
 		c := ts.connect("user1")
 		for _, kind := range []string{"login", "refresh"} {
-			c.send(`{"type":"` + kind + `","token":"` + brief() + `"}`)
+			c.send(`{"type":"` + kind + `","token":"` + issue("user1", protocol.ExpiryNotice/2) + `"}`)
 			c.want(`{"type":"login","success":true}`)
 			c.want(`{"type":"expiring"}`)
 		}

@@ -19,6 +19,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// patience ends a test that hangs. No test passes by waiting for it.
+const patience = 2 * time.Minute
+
 // passwords is an Authenticator: password1 for user1, and so on.
 type passwords struct{}
 
@@ -45,6 +48,38 @@ func newTestServer(t *testing.T, cfg *Config) *testServer {
 	ts := startServer(t, cfg, l)
 	ts.dial = (&net.Dialer{}).DialContext
 	return ts
+}
+
+// newNarrowServer starts a server whose sockets, and those of its clients, buffer little. A client
+// that does not read is noticed soon then, however much the kernel would buffer.
+func newNarrowServer(t *testing.T, cfg *Config) *testServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts := startServer(t, cfg, narrowListener{l})
+	ts.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return nc, nc.(*net.TCPConn).SetReadBuffer(narrow)
+	}
+	return ts
+}
+
+// narrow is the size of a buffer that holds less than two of the longest messages.
+const narrow = 64 << 10
+
+type narrowListener struct{ net.Listener }
+
+func (l narrowListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return nc, nc.(*net.TCPConn).SetWriteBuffer(narrow)
 }
 
 func startServer(t *testing.T, cfg *Config, l net.Listener) *testServer {
@@ -95,7 +130,7 @@ func (ts *testServer) connect(name string) *client {
 }
 
 func (ts *testServer) tryConnect(name string, header http.Header) (*client, error) {
-	d := websocket.Dialer{NetDialContext: ts.dial, HandshakeTimeout: 5 * time.Second}
+	d := websocket.Dialer{NetDialContext: ts.dial, HandshakeTimeout: patience}
 	ws, resp, err := d.Dial("ws://"+ts.addr+"/ws", header)
 	if err != nil {
 		return nil, err
@@ -139,7 +174,7 @@ func (c *client) trySend(frame string) error {
 
 // read returns the next frame's fields.
 func (c *client) read() (fields map[string]any, err error) {
-	c.ws.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.ws.SetReadDeadline(time.Now().Add(patience))
 	defer c.ws.SetReadDeadline(time.Time{})
 	_, frame, err := c.ws.ReadMessage()
 	if err != nil {

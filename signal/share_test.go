@@ -136,7 +136,7 @@ func (ss *sharedServer) turn() net.Conn {
 		ss.t.Fatal(err)
 	}
 	ss.t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(5 * time.Second))
+	nc.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(nc, binding); err != nil {
 		ss.t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func TestWSS(t *testing.T) {
 				if text := got["offer"].(map[string]any)["sdp"]; text != sdp {
 					t.Fatal("the offer came damaged")
 				}
-				a.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
+				a.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(patience))
 				a.wantAlive()
 			}
 		})
