@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"net/netip"
-	"runtime"
 	"testing"
 
 	"github.com/pion/stun/v3"
@@ -39,9 +38,7 @@ func TestFailedChecksLeaveNothing(t *testing.T) {
 		failed := make(chan error, 1)
 		before := ts.total().Dropped["bandwidth"]
 		go func() { failed <- ts.Check(ctx) }()
-		for ts.total().Dropped["bandwidth"] == before && len(failed) == 0 {
-			runtime.Gosched()
-		}
+		until(t, "its packet is dropped", func() bool { return ts.total().Dropped["bandwidth"] != before || len(failed) > 0 })
 		cancel()
 		if err := <-failed; err == nil || ts.total().Dropped["bandwidth"] == before {
 			t.Errorf("check %d: got %v, want that its packet does not come back", i, err)

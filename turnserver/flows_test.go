@@ -2,9 +2,8 @@ package turnserver
 
 import (
 	"net/netip"
-	"runtime"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/pion/stun/v3"
 )
@@ -112,18 +111,16 @@ func TestRequestsAreOneChange(t *testing.T) {
 	request := func(before func() bool, method stun.Method, attributes ...stun.Setter) {
 		t.Helper()
 		ts.control.one.Lock()
+		goOn := sync.OnceFunc(ts.control.one.Unlock)
+		defer goOn()
 		answer := make(chan *stun.Message, 1)
 		go func() { answer <- c.askSigned(method, attributes...) }()
-		for began, ok := time.Now(), false; !ok; runtime.Gosched() {
+		until(t, method.String()+" changes what it has to by itself", func() bool {
 			table.mu.Lock()
-			ok = before()
-			table.mu.Unlock()
-			if time.Since(began) > patience {
-				t.Errorf("%s: the library makes changes of its own", method)
-				break
-			}
-		}
-		ts.control.one.Unlock()
+			defer table.mu.Unlock()
+			return before()
+		})
+		goOn()
 		if err := wantCode(<-answer, 0); err != nil {
 			t.Errorf("%s: %v", method, err)
 		}

@@ -141,20 +141,3 @@ func TestOpenErrors(t *testing.T) {
 		}
 	}
 }
-
-// 2 000 lives of one five-tuple, one after the other: none is lost to the end of the one before.
-func TestSuccessors(t *testing.T) {
-	ts := newTestServer(t, nil)
-	c := ts.client("alice")
-	for i := range 2_000 {
-		if code := errorCode(c.request(stun.MethodAllocate, requestedUDP)); code != 0 {
-			t.Fatalf("Allocate %d: got %d", i, code)
-		}
-		if code := errorCode(c.request(stun.MethodRefresh, lifetime(0))); code != 0 {
-			t.Fatalf("Refresh %d: got %d", i, code)
-		}
-	}
-	if got := ts.Stats().Allocations; got != 0 {
-		t.Errorf("%d allocations are left", got)
-	}
-}

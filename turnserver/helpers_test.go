@@ -24,9 +24,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	testRealm = "example.com"
 
-	// patience ends a test that waits for a packet which never comes. No test passes by waiting for it.
-	patience = 10 * time.Second
+	// patience ends a test that hangs. No test passes by waiting for it.
+	patience = 2 * time.Minute
 )
+
+// until waits until something holds that gives no sign when it does.
+func until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
 
 // testServer is a relay on 127.0.0.1 with a secret and the static user "static" with password "password".
 type testServer struct {

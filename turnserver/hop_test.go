@@ -1,10 +1,7 @@
 package turnserver
 
 import (
-	"net/netip"
-	"runtime"
 	"testing"
-	"time"
 )
 
 // Between relays of this server each end counts what it relays, for its own user and listener.
@@ -26,18 +23,6 @@ func TestRelayToRelayIsCountedAtBoth(t *testing.T) {
 	}
 }
 
-// awaitFree waits until the reader of an allocation that ended has left its port.
-func awaitFree(t *testing.T, at netip.AddrPort) {
-	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
-		if socket, err := occupy(at); err == nil {
-			socket.Close()
-			return
-		}
-	}
-	t.Fatalf("%v is still taken", at)
-}
-
 // A channel finds the relay of this server that its peer is, when it comes and when it goes.
 func TestRelaysComeAndGo(t *testing.T) {
 	p := newPlane(t, func(cfg *Config) { cfg.Allow, cfg.MinPort, cfg.MaxPort = nil, 50_000, 65_000 })
@@ -53,7 +38,7 @@ func TestRelaysComeAndGo(t *testing.T) {
 	a.up(channelData(0x4001, "x"))
 	p.wantDropped(map[string]uint64{"policy": 1})
 
-	awaitFree(t, b.local)
+	wantFree(t, b.local)
 	p.MinPort, p.MaxPort = b.local.Port(), b.local.Port()
 	again := p.flow("bob")
 	again.flows.permit(a.local.Addr())

@@ -1,7 +1,6 @@
 package turnserver
 
 import (
-	"runtime"
 	"testing"
 )
 
@@ -33,10 +32,13 @@ func TestEndBeforeTheNext(t *testing.T) {
 	all.mu.RLock()
 	ended := make(chan struct{})
 	go func() { a.end(); close(ended) }()
-	for all.mu.TryRLock() { // until it waits to take the allocation out
-		all.mu.RUnlock()
-		runtime.Gosched()
-	}
+	until(t, "it waits to take the allocation out", func() bool {
+		if all.mu.TryRLock() {
+			all.mu.RUnlock()
+			return false
+		}
+		return true
+	})
 	if all.byClient[a.client.fiveTuple] != a || isKept(a.client) {
 		t.Error("the connection is still kept when the allocation is taken out")
 	}

@@ -2,7 +2,6 @@ package turnserver
 
 import (
 	"net/netip"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -76,9 +75,7 @@ func TestFailedReservation(t *testing.T) {
 			ts.reservations.mu.Lock() // where it waits with both ports open
 			answer := make(chan *stun.Message, 1)
 			go func() { answer <- c.askSigned(stun.MethodAllocate, requestedUDP, raw(stun.AttrEvenPort, reserveNext)) }()
-			for ts.taken() != 2 {
-				runtime.Gosched()
-			}
+			until(t, "both ports are open", func() bool { return ts.taken() == 2 })
 			tt.fail(ts)
 			ts.reservations.mu.Unlock()
 			got := <-answer
