@@ -71,30 +71,35 @@ func New(cfg *Config) (*Server, error) {
 	return s, nil
 }
 
-// Serve accepts connections on l until ctx ends, then closes every client with
-// protocol.CloseDraining, waits for all of them and returns nil. It closes l.
-// Serve is called once.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+// Serve accepts connections on all listeners until ctx ends, then closes every client with
+// protocol.CloseDraining, waits for all of them and returns nil. If a listener fails, Serve does
+// the same and returns its error. It closes the listeners. Call Serve once.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
 	s.ctx = ctx
-	served := make(chan error, 1)
-	go func() { served <- s.accept(s.admission.listen(l)) }()
+	served := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { served <- s.accept(s.admission.listen(l)) }()
+	}
 	pinged := make(chan struct{})
 	go func() { defer close(pinged); s.pingLoop(ctx) }()
 
 	var err error
+	serving := len(listeners)
 	select {
 	case <-ctx.Done():
 	case err = <-served:
+		serving--
 		cancel()
-		served <- nil
 	}
 	s.http.Close()
 	s.conns.closeAll(protocol.CloseDraining)
 	s.running.Wait()
-	<-served
+	for range serving {
+		<-served
+	}
 	<-pinged
 	return err
 }

@@ -19,6 +19,7 @@ func (a *app) announce(w io.Writer) {
 	if u := a.publicURL(); u != "" && u != a.signalURL() {
 		line("others", u)
 	}
+	a.announceDemo(line)
 	if a.relay != nil {
 		a.relay.announce(w)
 	}

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -41,8 +40,8 @@ type app struct {
 	policy     func() *policy.Policy
 	secrets    *turncred.Secrets
 	ice        *iceIssuer
-	listener   net.Listener // of signaling
-	operations net.Listener // nil: none
+	listeners  []net.Listener // of signaling
+	operations net.Listener   // nil: none
 	admin      net.Listener
 	signal     *signal.Server
 	relay      *relay // nil: none
@@ -52,9 +51,6 @@ type app struct {
 
 	undo closers
 }
-
-// demoUsers are those of --demo.
-var demoUsers = map[string]string{"user1": "password1", "user2": "password2"}
 
 // newApp opens and binds all parts. On a fault nothing stays open.
 func newApp(ctx context.Context, opts *serveOptions, std stdio, log *slog.Logger) (_ *app, err error) {
@@ -85,7 +81,7 @@ func newApp(ctx context.Context, opts *serveOptions, std stdio, log *slog.Logger
 // serve runs all parts until ctx ends or one of them fails.
 func (a *app) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return a.signal.Serve(ctx, a.listener) })
+	g.Go(func() error { return a.signal.Serve(ctx, a.listeners...) })
 	g.Go(func() error { return serveAdmin(ctx, a.admin, a.adminHandler()) })
 	g.Go(func() error { trimMemory(ctx, a.signal.Sessions); return nil })
 	if a.relay != nil {
@@ -135,19 +131,6 @@ func (a *app) openBacking(ctx context.Context) (err error) {
 	return nil
 }
 
-func addDemoUsers(ctx context.Context, store user.Store) error {
-	for name, password := range demoUsers {
-		u, err := user.New(name, password, user.DefaultParams)
-		if err != nil {
-			return err
-		}
-		if err := store.Add(ctx, u); err != nil {
-			return fmt.Errorf("add the demo's users: %w", err)
-		}
-	}
-	return nil
-}
-
 func (a *app) openAdmin(context.Context) (err error) {
 	if a.admin, err = listenAdmin(a.data.admin()); err != nil {
 		return err
@@ -159,10 +142,14 @@ func (a *app) openAdmin(context.Context) (err error) {
 // openListeners opens those of signaling and of operations, which no peer of the relay
 // can be.
 func (a *app) openListeners(context.Context) (err error) {
-	if a.listener, err = net.Listen("tcp", a.opts.listen); err != nil {
-		return bindFault("listen", err)
+	for _, address := range a.opts.listen {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return bindFault("listen", err)
+		}
+		a.listeners = append(a.listeners, l)
+		a.onClose(l.Close)
 	}
-	a.onClose(a.listener.Close)
 	if a.operations, err = a.opts.operations.open(a.log); a.operations != nil {
 		a.onClose(a.operations.Close)
 	}
@@ -209,16 +196,4 @@ func (a *app) openSignal(context.Context) (err error) {
 	}
 	a.signal, err = signal.New(cfg)
 	return err
-}
-
-// demoOrigins are the pages that --demo lets connect.
-var demoOrigins = []string{
-	"http://localhost:*", "https://localhost:*", "http://127.0.0.1:*", "https://127.0.0.1:*",
-}
-
-func (o *serveOptions) origins() []string {
-	if o.demo {
-		return append(slices.Clone(o.allowOrigins), demoOrigins...)
-	}
-	return o.allowOrigins
 }

@@ -19,12 +19,10 @@ func (a *app) openRelay(context.Context) (err error) {
 		TLS:       a.tls.config(),
 		Realm:     "sigctl",
 		Secrets:   a.secrets,
-		Reserved:  addrPorts(a.listener, a.operations),
+		Allow:     a.opts.demoPeers(),
+		Reserved:  addrPorts(append(slices.Clone(a.listeners), a.operations)...),
 		Allocated: a.allocationRecorder(),
 		Logger:    a.log,
-	}
-	if a.opts.demo {
-		cfg.Allow = loopback()
 	}
 	trusted, err := parsePrefixes("trusted-proxy", a.opts.proxy.trusted)
 	if err != nil {

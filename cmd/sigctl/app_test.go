@@ -109,7 +109,7 @@ func TestServerLeavesNothing(t *testing.T) {
 	opts := testOptions(t)
 	for range 2 {
 		ts := startServer(t, opts)
-		opts.listen = ts.listener.Addr().String()
+		opts.listen = []string{ts.listeners[0].Addr().String()}
 		opts.relay.listen = []string{ts.relay.Addrs(turnserver.UDP)[0].String()}
 		opts.relay.tlsListen = []string{ts.relay.Addrs(turnserver.TLS)[0].String()}
 		opts.relay.dtlsListen = []string{ts.relay.Addrs(turnserver.DTLS)[0].String()}
@@ -128,7 +128,7 @@ func TestFaultLeavesNothing(t *testing.T) {
 	}
 	defer taken.Close()
 	for name, spoil := range map[string]func(*serveOptions){
-		"listen":      func(o *serveOptions) { o.listen = taken.Addr().String() },
+		"listen":      func(o *serveOptions) { o.listen = []string{taken.Addr().String()} },
 		"turn-listen": func(o *serveOptions) { o.relay.listen = []string{"203.0.113.1:1"} },
 		"cert":        func(o *serveOptions) { o.cert, o.key = "absent", "absent" },
 	} {

@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -101,7 +103,7 @@ func (a *app) signalURL() string { return a.url("wss", "ws", a.host()) }
 
 // publicURL is for others; it is empty if they cannot reach the listener.
 func (a *app) publicURL() string {
-	if a.listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
+	if a.listensOnLoopback() {
 		return ""
 	}
 	return a.url("wss", "ws", a.public)
@@ -119,14 +121,26 @@ func (a *app) webSocketURL() string {
 }
 
 func (a *app) host() string {
-	at := a.listener.Addr().(*net.TCPAddr)
+	at := a.listeners[0].Addr().(*net.TCPAddr).IP
 	switch {
 	case a.opts.cert != "":
 		return a.public
-	case at.IP.IsUnspecified():
+	case at.IsUnspecified(), len(a.listeners) > 1 && a.listensOnLoopback():
 		return "localhost"
 	}
-	return at.IP.String()
+	return at.String()
+}
+
+// listensOnLoopback reports whether only this machine reaches the listeners.
+func (a *app) listensOnLoopback() bool {
+	return !slices.ContainsFunc(addrPorts(a.listeners...), func(at netip.AddrPort) bool {
+		return !at.Addr().Unmap().IsLoopback()
+	})
+}
+
+// port is the port of the first listener.
+func (a *app) port() string {
+	return strconv.Itoa(a.listeners[0].Addr().(*net.TCPAddr).Port)
 }
 
 func (a *app) url(secure, plain, host string) string {
@@ -134,7 +148,7 @@ func (a *app) url(secure, plain, host string) string {
 	if a.opts.tls == "off" {
 		scheme = plain
 	}
-	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(a.listener.Addr().(*net.TCPAddr).Port))
+	return scheme + "://" + net.JoinHostPort(host, a.port())
 }
 
 // sharedPort is where clients of the relay reach --listen.
@@ -142,5 +156,5 @@ func (a *app) sharedPort() string {
 	if u, err := url.Parse(a.opts.publicURL); err == nil && u.Scheme == "wss" {
 		return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
 	}
-	return net.JoinHostPort(a.public, strconv.Itoa(a.listener.Addr().(*net.TCPAddr).Port))
+	return net.JoinHostPort(a.public, a.port())
 }

@@ -64,28 +64,37 @@ func runConfigCheck(cmd *cobra.Command, args []string, std stdio) error {
 		return err
 	}
 	faults := append([]error{err}, unknownVariables(knownFlags(cmd.Root()))...)
-	if found.PreRunE != nil { // where commands check the values of their flags
-		faults = append(faults, found.PreRunE(found, nil))
-	}
-	if err := errors.Join(faults...); err != nil {
+	if err := errors.Join(append(faults, complete(found))...); err != nil {
 		return err
 	}
 	fmt.Fprintf(std.out, "The configuration of %s is good.\n", found.CommandPath())
 	return nil
 }
 
+// complete sets the flags of a command that depend on others, and returns what is wrong with their
+// values: commands do so in PreRunE.
+func complete(cmd *cobra.Command) error {
+	if cmd.PreRunE == nil {
+		return nil
+	}
+	return cmd.PreRunE(cmd, nil)
+}
+
 func runConfigShow(cmd *cobra.Command, args []string, std stdio) error {
+	given := map[string]bool{}
+	cmd.Flags().Visit(func(f *pflag.Flag) { given[f.Name] = true }) // target sets others
 	found, err := target(cmd, args)
 	if err != nil {
 		return err
 	}
+	_ = complete(found) // config check says what is wrong
 	l, err := loadLayers(found.Flags())
 	if err != nil {
 		return err
 	}
 	return showFlags(std.out, found.Flags(), func(name string) string {
 		switch {
-		case cmd.Flags().Lookup(name) != nil && cmd.Flags().Lookup(name).Changed:
+		case given[name]:
 			return "flag"
 		case l.env.String(name) != "":
 			return envName(name)

@@ -70,7 +70,7 @@ func runDemo(ctx context.Context, std stdio) (err error) {
 func demoServer(data string) *serveOptions {
 	o := &serveOptions{global: &globalOptions{data: data}}
 	o.flags(pflag.NewFlagSet("demo", pflag.ContinueOnError)) // sets the defaults
-	o.demo, o.listen, o.relay.listen = true, "127.0.0.1:0", []string{"127.0.0.1:0"}
+	o.demo, o.listen, o.relay.listen = true, []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
 	return o
 }
 

@@ -18,11 +18,6 @@ import (
 	"github.com/sigctl/sigctl/turnserver"
 )
 
-// loopback is what --demo lets the relay forward to.
-func loopback() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-}
-
 // relay is the relay of serve or turn, with the file that it follows.
 type relay struct {
 	*turnserver.Server

@@ -56,7 +56,7 @@ func TestSharedPort(t *testing.T) {
 	opts := testOptions(t)
 	opts.sharePort = true
 	ts := startServer(t, opts)
-	at := ts.listener.Addr().String()
+	at := ts.listeners[0].Addr().String()
 	servers, _ := ts.ice.servers("user1")
 	urls := servers[len(servers)-1].URLs
 	if got, want := urls[len(urls)-1], "turns:"+at+"?transport=tcp"; got != want {
@@ -99,7 +99,7 @@ func TestSharedPortBehindProxy(t *testing.T) {
 		"wss://signal.example":      "signal.example:443",
 		"wss://signal.example:8443": "signal.example:8443",
 	} {
-		a := &app{opts: &serveOptions{publicURL: publicURL}, public: "relay.example", listener: listener}
+		a := &app{opts: &serveOptions{publicURL: publicURL}, public: "relay.example", listeners: []net.Listener{listener}}
 		if got := a.sharedPort(); got != want {
 			t.Errorf("--public-url %q: %s, want %s", publicURL, got, want)
 		}

@@ -17,7 +17,7 @@ import (
 type serveOptions struct {
 	global *globalOptions
 
-	listen       string
+	listen       []string
 	tls          string
 	cert, key    string
 	publicHost   string
@@ -46,8 +46,9 @@ func newServe(global *globalOptions, std stdio) *cobra.Command {
 		Long: `Run the signaling server, the page and the relay, until interrupted.
 
 With --demo there are two users to try things with, user1 (password1) and user2
-(password2), and every room is open. Otherwise add users with:
-sigctl user add NAME
+(password2), and every room is open. A demo listens on loopback only, so nobody on
+another machine can connect, unless --listen names another address.
+Otherwise add users with: sigctl user add NAME
 
 Users sign in with a password, a token of --oidc-issuer, a certificate of
 --client-ca, or a token of sigctl token. All may do everything in the room lobby,
@@ -59,9 +60,12 @@ and there is no other, unless --policy names a file of rules such as
       allow: [join, data, publish, subscribe]
 
 It is followed while the server runs, and so are the files of certificates.`,
-		Args:    cobra.NoArgs,
-		PreRunE: func(*cobra.Command, []string) error { return opts.check() },
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), opts, std) },
+		Args: cobra.NoArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			opts.complete(cmd.Flags())
+			return opts.check()
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), opts, std) },
 	}
 	opts.flags(cmd.Flags())
 	return cmd
@@ -69,8 +73,8 @@ It is followed while the server runs, and so are the files of certificates.`,
 
 func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.BoolVar(&o.demo, "demo", false, "users user1/password1 and user2/password2, loopback relaying: for trying, never for use")
-	f.StringVar(&o.listen, "listen", ":9090", "`address` of HTTPS and WebSocket")
+	f.BoolVar(&o.demo, "demo", false, "a server to try things on, for this machine: users user1/password1 and user2/password2, loopback relaying")
+	f.StringSliceVar(&o.listen, "listen", []string{":9090"}, "`address` of HTTPS and WebSocket; with --demo the default is on loopback only (repeatable)")
 	f.StringVar(&o.tls, "tls", "auto", "auto: a certificate of the development CA unless --cert is given; or off")
 	f.StringVar(&o.cert, "cert", "", "PEM `file` with the certificate chain")
 	f.StringVar(&o.key, "key", "", "PEM `file` with the certificate's key")
@@ -97,7 +101,10 @@ func (o *serveOptions) check() error {
 			faults = append(faults, badFlag(flag, problem, hints...))
 		}
 	}
-	add(!isListenAddress(o.listen), "listen", fmt.Sprintf("%q is not an address", o.listen), "for example :9090 or 127.0.0.1:9090")
+	add(len(o.listen) == 0, "listen", "needs an address", "for example :9090 or 127.0.0.1:9090")
+	for _, address := range o.listen {
+		add(!isListenAddress(address), "listen", fmt.Sprintf("%q is not an address", address), "for example :9090 or 127.0.0.1:9090")
+	}
 	add(o.tls != "auto" && o.tls != "off", "tls", fmt.Sprintf("%q is neither auto nor off", o.tls))
 	add(o.tls == "off" && o.cert != "", "cert", "does not go with --tls off", "leave one of them out")
 	add(!isHost(o.publicHost), "public-host", fmt.Sprintf("%q is not a host name or address", o.publicHost), "it has no scheme and no port: example.com")
@@ -177,9 +184,7 @@ func runServe(ctx context.Context, opts *serveOptions, std stdio) (err error) {
 // warn says loudly what weakens security.
 func (o *serveOptions) warn(log *slog.Logger) {
 	if o.demo {
-		log.Warn("--demo: anyone who reaches this server can sign in as user1 (password1) or user2 (password2)")
-		log.Warn("--demo: the relay forwards to loopback addresses of this machine")
-		log.Warn("--demo: pages of localhost, on any port, may connect")
+		o.warnDemo(log)
 	}
 	o.relay.warn(log)
 	if o.tls == "off" {

@@ -49,7 +49,7 @@ func TestRefusedCertificatesAreCounted(t *testing.T) {
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil },
 	}
 	for range handshakes {
-		c, err := tls.Dial("tcp", ts.listener.Addr().String(), config)
+		c, err := tls.Dial("tcp", ts.listeners[0].Addr().String(), config)
 		if err == nil { // in TLS 1.3 the refusal is read
 			_, err = c.Read(make([]byte, 1))
 			c.Close()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -115,11 +116,14 @@ func (n *network) on(machine string) []string {
 	return []string{"ip", "netns", "exec", n.prefix + machine}
 }
 
-// serve starts the demo's server on its machine.
+// serve starts the demo's server on its machine, at all addresses unless args has --listen.
 func (n *network) serve(t *testing.T, args ...string) *server {
 	t.Helper()
 	data := newDataDir(t)
 	argv := append(n.on("serve"), sigctl, "serve", "--data", data, "--demo")
+	if !slices.Contains(args, "--listen") {
+		argv = append(argv, "--listen", ":9090")
+	}
 	return waitServing(t, start(t, "serve", append(argv, args...)), data)
 }
 
