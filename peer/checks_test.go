@@ -2,6 +2,7 @@ package peer
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,54 @@ func TestLostCheckIsMadeUpFor(t *testing.T) {
 	})
 }
 
+// A direct path that is found within relayWait wins, although the relay answered first. The relay is
+// an address of the answerer's that the offerer takes for one.
+func TestDirectPathWins(t *testing.T) {
+	cert, err := newCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const found = 100 * time.Millisecond // when the first check passes on the direct path
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		offerer, answerer := newICEPair(t, cert, func(c vnet.Chunk) (pass bool) {
+			relayed := strings.HasPrefix(c.SourceAddr().String(), relayIP) || strings.HasPrefix(c.DestinationAddr().String(), relayIP)
+			return relayed || time.Since(start) >= found
+		}, directIP, relayIP)
+		offerer.describe(answerer)
+		for i, c := range answerer.candidates {
+			if strings.Contains(c.Candidate, relayIP) {
+				answerer.candidates[i].Candidate = asRelay(t, c.Candidate)
+			}
+		}
+		offerer.addCandidatesOf(answerer)
+		time.Sleep(found - time.Since(start)) // of the bubble's clock
+		answerer.addCandidatesOf(offerer)
+		<-offerer.connected
+		pair, err := offerer.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+		if err != nil || pair.Remote.Typ != webrtc.ICECandidateTypeHost {
+			t.Errorf("connected over %v, %v, want the direct path", pair, err)
+		}
+	})
+}
+
+// The answerer's addresses in TestDirectPathWins.
+const (
+	directIP = "10.0.0.100"
+	relayIP  = "10.0.0.200"
+)
+
+// asRelay makes a host candidate one of a relay.
+func asRelay(t *testing.T, candidate string) string {
+	t.Helper()
+	fields := strings.Fields(candidate)
+	if len(fields) < 8 || fields[7] != "host" {
+		t.Fatalf("%q is not a host candidate", candidate)
+	}
+	fields[3], fields[7] = "1000", "relay raddr 0.0.0.0 rport 0"
+	return strings.Join(fields, " ")
+}
+
 // icePeer is a PeerConnection in our settings on a simulated network.
 type icePeer struct {
 	t          *testing.T
@@ -51,16 +100,16 @@ type icePeer struct {
 	connected  chan struct{}
 }
 
-// newICEPair makes two, each with one address, between which filter drops what it
+// newICEPair makes two, each with one address unless the answerer's are given. Between them filter drops what it
 // does not let pass.
-func newICEPair(t *testing.T, cert webrtc.Certificate, filter vnet.ChunkFilter) (offerer, answerer *icePeer) {
+func newICEPair(t *testing.T, cert webrtc.Certificate, filter vnet.ChunkFilter, answererIPs ...string) (offerer, answerer *icePeer) {
 	t.Helper()
 	router, err := vnet.NewRouter(&vnet.RouterConfig{CIDR: "10.0.0.0/24", LoggerFactory: logging.NewDefaultLoggerFactory()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	router.AddChunkFilter(filter)
-	offerer, answerer = newICEPeer(t, cert, router), newICEPeer(t, cert, router)
+	offerer, answerer = newICEPeer(t, cert, router), newICEPeer(t, cert, router, answererIPs...)
 	if err := router.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -72,9 +121,9 @@ func newICEPair(t *testing.T, cert webrtc.Certificate, filter vnet.ChunkFilter) 
 	return offerer, answerer
 }
 
-func newICEPeer(t *testing.T, cert webrtc.Certificate, router *vnet.Router) *icePeer {
+func newICEPeer(t *testing.T, cert webrtc.Certificate, router *vnet.Router, ips ...string) *icePeer {
 	t.Helper()
-	simulated, err := vnet.NewNet(&vnet.NetConfig{})
+	simulated, err := vnet.NewNet(&vnet.NetConfig{StaticIPs: ips})
 	if err != nil {
 		t.Fatal(err)
 	}

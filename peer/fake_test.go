@@ -210,7 +210,7 @@ func (c *fakeConn) send(ref string, m protocol.FromServer) {
 
 // testContext bounds a test that hangs; nothing waits for its end.
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

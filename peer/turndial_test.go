@@ -229,7 +229,7 @@ func TestSilentRelay(t *testing.T) {
 	}
 	a, b := connect(t, s.join("alice"), s.join("bob"))
 	wantChat(t, a, b)
-	ctx, cancel := context.WithTimeout(testContext(t), 4*time.Second) // pion's own patience is 8 s
+	ctx, cancel := context.WithTimeout(testContext(t), 7*time.Second) // pion's own patience is 8 s
 	defer cancel()
 	for _, call := range []*Call{a, b} {
 		if err := call.Hangup(ctx, ""); err != nil {
