@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -88,7 +87,7 @@ func (s *server) wantEvent(event string) {
 func (s *server) wantRecorded(n int, event, why string) {
 	s.t.Helper()
 	got := s.countBecause(event, why)
-	for end := time.Now().Add(patience); got < n && time.Now().Before(end); runtime.Gosched() { // it may be told after the client is
+	for end := time.Now().Add(patience); got < n && time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // it may be told after the client is
 		got = s.countBecause(event, why)
 	}
 	if got != n {

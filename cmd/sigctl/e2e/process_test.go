@@ -250,11 +250,10 @@ func (tr *transcript) all() string {
 	return strings.Join(append(slices.Clone(tr.lines), tr.partial), "\n")
 }
 
-// until asks again and again, at most for patience. It is for what gives no sign
-// when it happens; asking takes its time by itself.
+// until waits until something holds that gives no sign when it does.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !holds(); {
+	for end := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain until %s", what)
 		}
