@@ -23,7 +23,7 @@ func TestSessionExpires(t *testing.T) {
 	c := s.local(t)
 
 	minute, _ := c.signIn(message{"token": s.token("alice", "62s")})
-	short, reply := c.signIn(message{"token": s.token("bob", "2s")})
+	short, reply := c.signIn(message{"token": s.token("bob", "10s")})
 	expires := int64(reply["expires"].(float64))
 	if notice := short.want("expiring"); notice["expires"] != reply["expires"] {
 		t.Errorf("the notice is %v, want the end at %d", notice, expires)
@@ -48,7 +48,7 @@ func TestRefreshKeepsSession(t *testing.T) {
 	c := s.local(t)
 	second, foreign := s.token("alice", "10m", "--permissions", "join"), s.token("mallory", "10m")
 
-	kept, before := c.signIn(message{"token": s.token("alice", "5s")})
+	kept, before := c.signIn(message{"token": s.token("alice", "20s")})
 	kept.send(message{"type": "refresh", "token": foreign})
 	if m := kept.want("error"); m["code"] != "forbidden" {
 		t.Errorf("refresh with another user's token: %v, want forbidden", m)
@@ -58,7 +58,7 @@ func TestRefreshKeepsSession(t *testing.T) {
 	if after["success"] != true || !(after["expires"].(float64) > before["expires"].(float64)) || len(after["permissions"].([]any)) != 1 {
 		t.Errorf("refresh: %v, want a later end than %v and one permission", after, before["expires"])
 	}
-	twin, _ := c.signIn(message{"token": s.token("bob", "5s")}) // ends no sooner than the first token
+	twin, _ := c.signIn(message{"token": s.token("bob", "20s")}) // ends no sooner than the first token
 	twin.wantClose(4503)
 	kept.wantAlive()
 	kept.send(message{"type": "refresh", "token": second})

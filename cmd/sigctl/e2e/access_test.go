@@ -145,13 +145,15 @@ func (c *client) dial() *tutorialClient {
 	if err != nil {
 		c.t.Fatalf("connect to %s from %s: %v", c.s.url, c.addr, err)
 	}
-	c.t.Cleanup(func() { ws.Close() })
 	return ws
 }
 
 func (c *client) tryDial() (*tutorialClient, error) {
 	ws, _, err := c.dialer().Dial(c.s.url, nil)
-	return &tutorialClient{c.t, ws}, err
+	if err != nil {
+		return nil, err
+	}
+	return newTutorialClient(c.t, ws), nil
 }
 
 func (c *client) dialer() *websocket.Dialer {

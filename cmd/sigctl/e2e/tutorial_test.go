@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -15,13 +16,45 @@ import (
 type message = map[string]any
 
 // tutorialClient is a client as a WebRTC tutorial writes it: JSON over a
-// WebSocket. It knows none of our packages, and ignores what it does not know.
+// WebSocket. It knows none of our packages, and ignores what it does not know. It
+// reads all the time, as a page does, and so answers pings.
 type tutorialClient struct {
 	t *testing.T
 	*websocket.Conn
+	messages chan message // closed when the connection has ended
+	err      error        // set before messages is closed: why
+}
+
+// newTutorialClient returns a client that reads until the test ends.
+func newTutorialClient(t *testing.T, ws *websocket.Conn) *tutorialClient {
+	c := &tutorialClient{t: t, Conn: ws, messages: make(chan message, 1000)}
+	go c.read()
+	t.Cleanup(func() {
+		ws.Close()
+		for range c.messages {
+		}
+	})
+	return c
+}
+
+func (c *tutorialClient) read() {
+	defer close(c.messages)
+	for {
+		var m message
+		if c.err = c.ReadJSON(&m); c.err != nil {
+			return
+		}
+		c.messages <- m
+	}
 }
 
 func (s *server) dial(t *testing.T) *tutorialClient {
+	t.Helper()
+	return newTutorialClient(t, s.dialSocket(t))
+}
+
+// dialSocket opens a WebSocket that nobody reads.
+func (s *server) dialSocket(t *testing.T) *websocket.Conn {
 	t.Helper()
 	dialer := websocket.Dialer{TLSClientConfig: s.trust(), HandshakeTimeout: patience}
 	ws, _, err := dialer.Dial(s.url, nil)
@@ -29,7 +62,7 @@ func (s *server) dial(t *testing.T) *tutorialClient {
 		t.Fatalf("connect to %s: %v", s.url, err)
 	}
 	t.Cleanup(func() { ws.Close() })
-	return &tutorialClient{t, ws}
+	return ws
 }
 
 func (c *tutorialClient) send(m message) {
@@ -42,14 +75,18 @@ func (c *tutorialClient) send(m message) {
 // want returns the next message of a type.
 func (c *tutorialClient) want(kind string) message {
 	c.t.Helper()
-	c.SetReadDeadline(time.Now().Add(patience))
+	timeout := time.After(patience)
 	for {
-		var m message
-		if err := c.ReadJSON(&m); err != nil {
-			c.t.Fatalf("waited for %s: %v", kind, err)
-		}
-		if m["type"] == kind {
-			return m
+		select {
+		case m, ok := <-c.messages:
+			if !ok {
+				c.t.Fatalf("waited for %s: %v", kind, c.err)
+			}
+			if m["type"] == kind {
+				return m
+			}
+		case <-timeout:
+			c.t.Fatalf("waited for %s: nothing in %v", kind, patience)
 		}
 	}
 }
@@ -72,19 +109,28 @@ func (c *tutorialClient) login(name, password string, want bool) {
 	}
 }
 
-// closeCode reads until the server closes.
+// closeCode waits until the server closes.
 func (c *tutorialClient) closeCode() (int, error) {
-	c.SetReadDeadline(time.Now().Add(patience))
+	timeout := time.After(patience)
 	for {
-		_, _, err := c.ReadMessage()
-		var closed *websocket.CloseError
-		switch {
-		case errors.As(err, &closed):
-			return closed.Code, nil
-		case err != nil:
-			return 0, err
+		select {
+		case _, ok := <-c.messages:
+			if !ok {
+				return codeOf(c.err)
+			}
+		case <-timeout:
+			return 0, fmt.Errorf("open after %v", patience)
 		}
 	}
+}
+
+// codeOf returns the code of a close frame, or the error that came instead.
+func codeOf(err error) (int, error) {
+	var closed *websocket.CloseError
+	if errors.As(err, &closed) {
+		return closed.Code, nil
+	}
+	return 0, err
 }
 
 func TestTutorialClient(t *testing.T) {
