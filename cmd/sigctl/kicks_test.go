@@ -40,7 +40,7 @@ func (ts *testServer) login(name, password string) (ws *websocket.Conn, answer m
 		ts.t.Fatal(err)
 	}
 	ts.t.Cleanup(func() { ws.Close() })
-	ws.SetReadDeadline(time.Now().Add(10 * time.Second))
+	ws.SetReadDeadline(time.Now().Add(patience))
 	err = ws.WriteJSON(map[string]string{"type": "login", "name": name, "password": password})
 	for answer["type"] != "login" && err == nil { // after hello
 		answer = nil

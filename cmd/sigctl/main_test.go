@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 )
+
+// patience ends a test that hangs. No test passes by waiting for it.
+const patience = 2 * time.Minute
 
 // TestMain makes the test binary be sigctl where a script runs it.
 func TestMain(m *testing.M) {
@@ -38,6 +42,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_DATA_HOME", env.WorkDir+"/home")
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else the race detector makes each end last 1 s
 			env.Values[processesKey] = processes{}
 			return nil
 		},

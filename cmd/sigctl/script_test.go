@@ -149,7 +149,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 func scriptEnv(ts *testscript.TestScript) []string {
 	var env []string
 	for _, name := range []string{
-		"PATH", "HOME", "WORK", "TMPDIR", "XDG_DATA_HOME", "SIGCTL_PASSWORD", "SIGCTL_SERVER", "TESTSCRIPT_COMMAND", "GOCOVERDIR",
+		"PATH", "HOME", "WORK", "TMPDIR", "XDG_DATA_HOME", "SIGCTL_PASSWORD", "SIGCTL_SERVER", "TESTSCRIPT_COMMAND", "GOCOVERDIR", "GORACE",
 	} {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
