@@ -60,7 +60,7 @@ rooms:
     ice: relay
 `
 
-func newAccessServer(t *testing.T) *accessServer {
+func newAccessServer(t testing.TB) *accessServer {
 	t.Helper()
 	ctx := t.Context()
 	as := &accessServer{audit: &lines{}, issuer: oidctest.New(t), keys: token.FileKeys(filepath.Join(t.TempDir(), "keys.json"))}
@@ -86,7 +86,7 @@ func newAccessServer(t *testing.T) *accessServer {
 }
 
 // start begins to serve with what there is, as a restarted server would.
-func (as *accessServer) start(t *testing.T) {
+func (as *accessServer) start(t testing.TB) {
 	t.Helper()
 	var err error
 	if as.tokens, err = token.Open(t.Context(), as.keys, token.NewMemorySpender(), nil); err != nil {
@@ -129,7 +129,7 @@ func (l *lines) Write(p []byte) (int, error) {
 }
 
 // take returns the events since the last call.
-func (l *lines) take(t *testing.T) (events []audit.Event) {
+func (l *lines) take(t testing.TB) (events []audit.Event) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -236,7 +236,7 @@ func (as *accessServer) forger() *forger {
 type storedKey struct{ kid, seed string }
 
 // storedKeys returns the private keys of a key store's content.
-func storedKeys(t *testing.T, text []byte) (keys []storedKey) {
+func storedKeys(t testing.TB, text []byte) (keys []storedKey) {
 	t.Helper()
 	var find func(v any)
 	find = func(v any) {
@@ -266,7 +266,7 @@ func storedKeys(t *testing.T, text []byte) (keys []storedKey) {
 	return keys
 }
 
-func keyOf(t *testing.T, text []byte, kid string) ed25519.PrivateKey {
+func keyOf(t testing.TB, text []byte, kid string) ed25519.PrivateKey {
 	t.Helper()
 	for _, k := range storedKeys(t, text) {
 		if k.kid == kid {

@@ -1,24 +1,21 @@
 package signal
 
-import (
-	"fmt"
-	"slices"
+import "slices"
 
-	"github.com/sigctl/sigctl/pkg/protocol"
-)
-
-// Bounds of what is remembered of a session's calls. Beyond, the oldest is
-// forgotten, so that nobody can keep another from calling.
+// Bounds of what is remembered of a session's calls. Beyond, the oldest in which the session has
+// said nothing is forgotten, or else the oldest: nobody can keep another from calling, and callers
+// who are not answered do not make the server forget the calls that are.
 const (
 	maxCalls         = 64
 	maxCallsPerParty = 8
 )
 
-// call is what the server remembers of a call: with whom, so that they are told
-// when this session's connection is lost, and how many candidates it has sent.
+// call is what the server remembers of a session's call: with whom, so that they are told when the
+// session's connection is lost, and how many candidates the session has sent.
 type call struct {
 	party, id  string
 	candidates int
+	answered   bool // the session has said something in it
 }
 
 // calls are a session's, oldest first. The zero value is empty.
@@ -31,32 +28,45 @@ func (cs *calls) touch(party, id string) *call {
 	}
 	same := func(c call) bool { return c.party == party }
 	if cs.count(same) >= maxCallsPerParty {
-		cs.drop(slices.IndexFunc(*cs, same))
+		cs.dropOldest(same)
 	} else if len(*cs) >= maxCalls {
-		cs.drop(0)
+		cs.dropOldest(func(call) bool { return true })
 	}
 	*cs = append(*cs, call{party: party, id: id})
 	return &(*cs)[len(*cs)-1]
 }
 
-// addCandidates counts what the session sent in a call.
-func (cs *calls) addCandidates(party, id string, n int) error {
+// said is touch for a call in which the session itself says something.
+func (cs *calls) said(party, id string) *call {
 	c := cs.touch(party, id)
-	if c.candidates+n > protocol.MaxCallCandidate {
-		return protocol.Error{
-			Code: protocol.CodeRateLimited, Name: party, Call: id,
-			Message: fmt.Sprintf("more than %d candidates in one call", protocol.MaxCallCandidate),
-		}
-	}
-	c.candidates += n
-	return nil
+	c.answered = true
+	return c
 }
 
-// forget removes the call, if it is there.
-func (cs *calls) forget(party, id string) {
+// candidates returns how many the session has sent in the call.
+func (cs *calls) candidates(party, id string) int {
 	if i := cs.index(party, id); i >= 0 {
+		return (*cs)[i].candidates
+	}
+	return 0
+}
+
+// forget removes the call, and reports whether it was there.
+func (cs *calls) forget(party, id string) bool {
+	i := cs.index(party, id)
+	if i >= 0 {
 		cs.drop(i)
 	}
+	return i >= 0
+}
+
+// dropOldest drops the oldest call that matches, one that is not answered if there is one.
+func (cs *calls) dropOldest(match func(call) bool) {
+	i := slices.IndexFunc(*cs, func(c call) bool { return match(c) && !c.answered })
+	if i < 0 {
+		i = slices.IndexFunc(*cs, match)
+	}
+	cs.drop(i)
 }
 
 func (cs *calls) index(party, id string) int {

@@ -119,8 +119,11 @@ type Config struct {
 	// Rates bound what one session sends. What comes too fast is refused.
 	Rates Rates
 
-	// MaxQueue bounds what waits for a client that reads slowly, in bytes, beside
-	// as much that is being written. Beyond, it is closed with protocol.CloseSlowConsumer. Default 256 KiB.
+	// MaxQueue bounds what waits for a client that reads slowly, in bytes: once for messages of
+	// other users, once for the server's own, and as much again that is being written. Of the
+	// first, a sender may have as much waiting as stays free; beyond, its messages are refused
+	// with protocol.CodeBusy. Beyond the second the client is closed with
+	// protocol.CloseSlowConsumer. Default 256 KiB, at least protocol.MaxFrame.
 	MaxQueue int
 
 	// Logger gets a line per login and per end of a session. Default: nothing
@@ -168,6 +171,7 @@ func (c *Config) withDefaults() (Config, error) {
 	setDefault(&cfg.MaxPending, 8192)
 	setDefault(&cfg.MaxPendingPerAddress, 256)
 	setDefault(&cfg.MaxQueue, 256<<10)
+	cfg.MaxQueue = max(cfg.MaxQueue, protocol.MaxFrame)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}

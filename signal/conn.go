@@ -112,20 +112,29 @@ func (c *conn) readMessage(ctx context.Context) error {
 // an idle connection has none.
 var frames = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
+// maxExcess is by how many bytes a message of a session may exceed its limit. The session goes on
+// then; beyond, it is closed.
+const maxExcess = 3 * protocol.MaxFrame
+
 // readFrame reads one message within its limit and handles it.
 func (c *conn) readFrame(ctx context.Context, r io.Reader) error {
 	buf := frames.Get().(*bytes.Buffer)
 	defer frames.Put(buf)
 	buf.Reset()
-	limit := int64(protocol.MaxFrame)
-	if c.session == nil {
-		limit = protocol.MaxLoginFrame
+	limit, excess := int64(protocol.MaxLoginFrame), int64(0)
+	if c.session != nil {
+		limit, excess = protocol.MaxFrame, maxExcess
 	}
 	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
+	if err == nil && n > limit {
+		var more int64
+		more, err = io.Copy(io.Discard, io.LimitReader(r, excess)) // else it would be taken for the next message
+		n += more
+	}
 	switch {
 	case err != nil:
 		return err
-	case n > limit:
+	case n > limit+excess:
 		if c.session == nil {
 			c.noteStranger(protocol.Error{Code: protocol.CodeTooLarge, Message: "message is too large"})
 		}

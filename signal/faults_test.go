@@ -34,6 +34,8 @@ func TestFaultsAreAnsweredAndTheConnectionStays(t *testing.T) {
 		{"control characters", `{"type":"leave","name":"a\u0000b"}`, "bad_message", "name must be 1 to 64"},
 		{"offline", `{"type":"leave","name":"user9"}`, "peer_offline", "user9 is not here"},
 		{"second login", `{"type":"login","name":"user1","password":"password1"}`, "already_logged_in", "signed in as user1"},
+		{"just too large", `{"type":"peers","x":"` + strings.Repeat("x", protocol.MaxFrame) + `"}`, "too_large", "larger than 65536 bytes"},
+		{"large", `{"type":"peers","x":"` + strings.Repeat("x", 200<<10) + `"}`, "too_large", "larger than 65536 bytes"},
 		{"refresh", `{"type":"refresh","token":"t"}`, "bad_credentials", "takes no tokens"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,7 +54,6 @@ func TestFaultsThatClose(t *testing.T) {
 		frame string
 		code  protocol.CloseCode
 	}{
-		{"65 KiB", websocket.TextMessage, `{"type":"` + strings.Repeat("x", 65<<10) + `"}`, protocol.CloseTooLarge},
 		{"1 MiB", websocket.TextMessage, strings.Repeat("x", 1<<20), protocol.CloseTooLarge},
 		{"binary", websocket.BinaryMessage, `{"type":"peers"}`, protocol.CloseBinary},
 		{"not UTF-8", websocket.TextMessage, "{\"type\":\"\xff\"}", protocol.CloseNotUTF8},
@@ -95,10 +96,12 @@ func TestSlowFaultsDoNotClose(t *testing.T) {
 
 // bubble runs f with a server whose connections live in a synctest bubble, so
 // that its real time-outs pass at once.
-func bubble(t *testing.T, f func(ts *testServer)) {
+func bubble(t *testing.T, f func(ts *testServer)) { bubbleWith(t, nil, f) }
+
+func bubbleWith(t *testing.T, cfg *Config, f func(ts *testServer)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
-		ts := startServer(t, nil, l)
+		ts := startServer(t, cfg, l)
 		ts.dial = l.dial
 		f(ts)
 		ts.stop()
@@ -161,37 +164,6 @@ func TestStaleSessionIsTakenOver(t *testing.T) {
 	})
 }
 
-// A client that never reads is closed when its queue is full, and costs nobody
-// else anything.
-func TestClientThatNeverReads(t *testing.T) {
-	ts := newNarrowServer(t, &Config{MaxQueue: 64 << 10, Rates: unbounded})
-	deaf, sender := ts.join("user1"), ts.join("user2")
-	_, quoted := sdpOf(strings.Repeat("x", 60<<10))
-	gone := make(chan struct{})
-	go func() { // the answer comes when the deaf one was closed
-		defer close(gone)
-		for {
-			fields, err := sender.read()
-			if err != nil || fields["code"] == "peer_offline" {
-				return
-			}
-		}
-	}()
-	for open := true; open; {
-		select {
-		case <-gone:
-			open = false
-		default:
-			sender.send(`{"type":"offer","name":"user1","offer":{"type":"offer","sdp":` + quoted + `}}`)
-		}
-	}
-	ts.stop()
-	if n := ts.Stats().Closed[protocol.CloseSlowConsumer]; n != 1 {
-		t.Errorf("%d connections closed as slow consumers, want 1", n)
-	}
-	deaf.ws.Close()
-}
-
 func TestPendingConnectionsAreBounded(t *testing.T) {
 	ts := newTestServer(t, &Config{MaxPendingPerAddress: 3})
 	ts.join("user1")                        // no longer pending
@@ -242,7 +214,7 @@ func TestTLSPort(t *testing.T) {
 	wantBody(t, http.DefaultClient, "http://"+ts.addr+"/healthz", 400, "Client sent an HTTP request to an HTTPS server.\n")
 }
 
-func testTLS(t *testing.T) (*tls.Config, *x509.CertPool) {
+func testTLS(t testing.TB) (*tls.Config, *x509.CertPool) {
 	t.Helper()
 	dir := t.TempDir()
 	certificate, err := certs.Development(dir, nil, slog.New(slog.DiscardHandler))
@@ -310,7 +282,7 @@ func (ts *testServer) queued(name string) int {
 	c := ts.hub.find(name).conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.queued
+	return c.out.queue.others
 }
 
 // What a slow reader gets late it gets whole and in order, whoever wrote it: the

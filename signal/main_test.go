@@ -34,13 +34,13 @@ func (passwords) Authenticate(_ context.Context, name, password string, _ limit.
 
 type testServer struct {
 	*Server
-	t    *testing.T
+	t    testing.TB
 	addr string
 	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	stop func() // ends Serve and waits for it
 }
 
-func newTestServer(t *testing.T, cfg *Config) *testServer {
+func newTestServer(t testing.TB, cfg *Config) *testServer {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func (l narrowListener) Accept() (net.Conn, error) {
 	return nc, nc.(*net.TCPConn).SetWriteBuffer(narrow)
 }
 
-func startServer(t *testing.T, cfg *Config, l net.Listener) *testServer {
+func startServer(t testing.TB, cfg *Config, l net.Listener) *testServer {
 	t.Helper()
 	if cfg == nil {
 		cfg = &Config{}
@@ -113,7 +113,7 @@ func startServer(t *testing.T, cfg *Config, l net.Listener) *testServer {
 
 // client is a WebSocket that speaks raw JSON, as any page would.
 type client struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	ws   *websocket.Conn
 }

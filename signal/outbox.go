@@ -17,8 +17,7 @@ const closeTimeout = time.Second
 // outbox is what waits to be written to a client. Its writer is started when
 // there is something to write and ends when there is nothing left.
 type outbox struct {
-	queue    [][]byte
-	queued   int    // bytes in queue
+	queue    queue
 	seq      uint64 // of the last message
 	numbered bool   // messages carry seq: the login is done
 
@@ -50,25 +49,55 @@ func (s *Server) encode(ref string, m protocol.FromServer) []byte {
 	return frame
 }
 
-// enqueue takes the frame over. It never waits: a client whose queue is full is
-// closed, and told to connect again, rather than left without a message.
+// enqueue queues one of the server's own messages; it takes the frame over. It never waits. A client
+// that lets too many of them wait is closed, and told to connect again, rather than left without one.
 func (c *conn) enqueue(frame []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pushLocked(frame) {
-		c.wakeWriterLocked()
+	if c.out.closing != 0 {
+		return
 	}
+	if c.out.queue.own+len(frame) > c.server.cfg.MaxQueue {
+		c.shutdownLocked(protocol.CloseSlowConsumer, "messages are not read fast enough")
+		return
+	}
+	c.addLocked(message{frame: frame})
+	c.wakeWriterLocked()
 }
 
-// deliver is enqueue for a caller that holds no lock and may write: what the
-// socket takes at once needs no goroutine of its own.
-func (c *conn) deliver(frame []byte) {
+// carry queues a message that another user sent, or reports that there is no room for it: then the
+// sender must be told. It takes the frame over and leaves the writing to wake, so that a caller may
+// hold locks.
+func (c *conn) carry(m message, p precedence) bool {
 	c.mu.Lock()
-	if !c.pushLocked(frame) {
+	defer c.mu.Unlock()
+	if c.out.closing != 0 {
+		return true // the sender will be told that this client left
+	}
+	if !c.out.queue.fits(m, p, c.server.cfg.MaxQueue) {
+		return false
+	}
+	c.addLocked(m)
+	return true
+}
+
+func (c *conn) addLocked(m message) {
+	if c.out.numbered {
+		c.out.seq++
+		m.frame = protocol.AppendSeq(m.frame, c.out.seq)
+	}
+	c.out.queue.add(m)
+}
+
+// wake gets written what carry has queued. The caller must hold no lock: what the socket takes at
+// once is written here, and needs no goroutine of its own.
+func (c *conn) wake() {
+	c.mu.Lock()
+	if c.out.writing || c.out.closing != 0 || len(c.out.queue.messages) == 0 {
 		c.mu.Unlock()
 		return
 	}
-	if !c.eager || c.out.writing {
+	if !c.eager {
 		c.wakeWriterLocked()
 		c.mu.Unlock()
 		return
@@ -77,23 +106,6 @@ func (c *conn) deliver(frame []byte) {
 	c.out.writer.Add(1)
 	c.mu.Unlock()
 	c.writeEagerly()
-}
-
-func (c *conn) pushLocked(frame []byte) bool {
-	if c.out.closing != 0 {
-		return false
-	}
-	if c.out.queued+len(frame) > c.server.cfg.MaxQueue {
-		c.shutdownLocked(protocol.CloseSlowConsumer, "messages are not read fast enough")
-		return false
-	}
-	if c.out.numbered {
-		c.out.seq++
-		frame = protocol.AppendSeq(frame, c.out.seq)
-	}
-	c.out.queue = append(c.out.queue, frame)
-	c.out.queued += len(frame)
-	return true
 }
 
 // number makes messages carry seq from the next one on, and pings be expected to
@@ -129,7 +141,7 @@ func (c *conn) shutdownLocked(code protocol.CloseCode, why string) {
 	}
 	c.out.closing, c.out.why = code, why
 	if code == protocol.CloseSlowConsumer {
-		c.out.queue, c.out.queued = nil, 0
+		c.out.queue = queue{}
 	}
 	// Bounds the farewell: what a client that does not read leaves unwritten,
 	// and the wait for its close frame.
@@ -183,7 +195,7 @@ func (c *conn) workLeft() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := &c.out
-	o.writing = len(o.queue) > 0 || o.pong != nil || o.beat.due || o.closing != 0 && !o.parted
+	o.writing = len(o.queue.messages) > 0 || o.pong != nil || o.beat.due || o.closing != 0 && !o.parted
 	return o.writing
 }
 
@@ -199,7 +211,7 @@ func (c *conn) writeOnce() bool {
 
 // work is what a writer does before it looks again.
 type work struct {
-	frames     [][]byte
+	messages   []message
 	ping, pong []byte
 	closing    protocol.CloseCode
 	why        string
@@ -209,8 +221,8 @@ func (c *conn) takeWork() work {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := &c.out
-	w := work{frames: o.queue, pong: o.pong}
-	o.queue, o.queued, o.pong = nil, 0, nil
+	w := work{messages: o.queue.messages, pong: o.pong}
+	o.queue, o.pong = queue{}, nil
 	if o.beat.due {
 		w.ping, o.beat.due = pingPayload(o.beat.sent), false
 	}
@@ -221,8 +233,8 @@ func (c *conn) takeWork() work {
 }
 
 func (c *conn) write(w work) error {
-	for _, frame := range w.frames {
-		if err := c.ws.WriteMessage(websocket.TextMessage, frame); err != nil {
+	for _, m := range w.messages {
+		if err := c.ws.WriteMessage(websocket.TextMessage, m.frame); err != nil {
 			return err
 		}
 	}

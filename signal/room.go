@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -59,12 +60,13 @@ func (r *room) hangUp(s *session, reason string) {
 	r.hangUpLocked(s, reason)
 }
 
+// hangUpLocked tells those who know of the calls. Of each call they are told once, and nobody knows
+// of more than maxCalls: so others cannot fill a client's queue with ends of calls.
 func (r *room) hangUpLocked(s *session, reason string) {
 	left := s.calls
 	s.calls = nil
 	for _, c := range left {
-		if other := r.members[c.party]; other != nil {
-			other.calls.forget(s.name, c.id)
+		if other := r.members[c.party]; other != nil && other.calls.forget(s.name, c.id) {
 			other.conn.send("", protocol.Leave{Name: s.name, Call: c.id, Reason: reason})
 		}
 	}
@@ -107,44 +109,81 @@ func (r *room) watch(s *session, ref string) {
 // A member that goes at this moment does not take the message with it unnoticed:
 // it was in a call with the sender, who is told that it left.
 func (r *room) forward(from *session, m protocol.Forwarded) error {
-	to, err := r.route(from, m)
-	if err != nil {
-		return err
+	frame := from.conn.server.encode("", m.From(from.name, from.permissions))
+	to, fault := r.carry(from, m, frame)
+	if fault.Code != "" {
+		fault.Name, fault.Call = m.Party()
+		return fault
 	}
-	frame := to.conn.server.encode("", m.From(from.name, from.permissions))
-	if len(frame) > maxForwarded {
-		name, id := m.Party()
-		return protocol.Error{Code: protocol.CodeTooLarge, Message: "message is too large to be carried", Name: name, Call: id}
-	}
-	to.conn.deliver(frame)
+	to.conn.wake()
 	return nil
 }
 
 // maxForwarded leaves room for the number that a frame gets at last.
 const maxForwarded = protocol.MaxFrame - len(`,"seq":18446744073709551615`)
 
-func (r *room) route(from *session, m protocol.Forwarded) (to *session, err error) {
+// carry queues the frame of a message for the member whom m names. A message that is refused leaves
+// no trace of its call: so nobody is told of the end of a call that they have not heard of.
+func (r *room) carry(from *session, m protocol.Forwarded, frame []byte) (*session, protocol.Error) {
 	name, id := m.Party()
-	if name == from.name {
-		return nil, protocol.Error{Code: protocol.CodePeerOffline, Message: "this is your own name", Name: name, Call: id}
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if to = r.members[name]; to == nil {
+	to := r.members[name]
+	switch {
+	case to == from:
+		return nil, protocol.Error{Code: protocol.CodePeerOffline, Message: "this is your own name"}
+	case to == nil:
 		from.calls.forget(name, id)
-		return nil, protocol.Error{Code: protocol.CodePeerOffline, Message: name + " is not here", Name: name, Call: id}
+		return nil, protocol.Error{Code: protocol.CodePeerOffline, Message: name + " is not here"}
+	case len(frame) > maxForwarded:
+		return nil, protocol.Error{Code: protocol.CodeTooLarge, Message: "message is too large to be carried"}
+	case from.calls.candidates(name, id)+candidatesIn(m) > protocol.MaxCallCandidate:
+		return nil, protocol.Error{
+			Code:    protocol.CodeRateLimited,
+			Message: fmt.Sprintf("more than %d candidates in one call", protocol.MaxCallCandidate),
+		}
+	case !to.conn.carry(message{frame, from.name}, precedenceOf(m)):
+		return nil, protocol.Error{
+			Code: protocol.CodeBusy, RetryAfter: busyRetry,
+			Message: "too many messages are waiting for " + name + ": try again in a moment",
+		}
 	}
+	remember(from, to, m)
+	return to, protocol.Error{}
+}
+
+// busyRetry is when a sender should try again, in seconds.
+const busyRetry = 1
+
+func precedenceOf(m protocol.Forwarded) precedence {
+	switch m.(type) {
+	case protocol.Offer, protocol.Answer, protocol.Candidate, protocol.Candidates:
+		return bulk
+	}
+	return urgent
+}
+
+func candidatesIn(m protocol.Forwarded) int {
 	switch m := m.(type) {
+	case protocol.Candidate:
+		return 1
+	case protocol.Candidates:
+		return len(m.Candidates)
+	}
+	return 0
+}
+
+// remember notes what a message means for its call.
+func remember(from, to *session, m protocol.Forwarded) {
+	name, id := m.Party()
+	switch m.(type) {
 	case protocol.Leave, protocol.Reject:
 		from.calls.forget(name, id)
 		to.calls.forget(from.name, id)
-	case protocol.Candidate:
-		err = from.calls.addCandidates(name, id, 1)
-	case protocol.Candidates:
-		err = from.calls.addCandidates(name, id, len(m.Candidates))
+	case protocol.Candidate, protocol.Candidates:
+		from.calls.said(name, id).candidates += candidatesIn(m)
 	default:
-		from.calls.touch(name, id)
+		from.calls.said(name, id)
 		to.calls.touch(from.name, id)
 	}
-	return to, err
 }

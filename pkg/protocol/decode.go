@@ -32,7 +32,7 @@ type Event struct {
 func DecodeClient(frame []byte) (Request, error) {
 	look, err := lookAt(frame)
 	if err != nil {
-		return Request{}, err
+		return Request{ID: look.id}, err
 	}
 	h := clientHeader{Type: &look.kind, ID: look.id, From: look.from}
 	if !look.plain {
@@ -153,11 +153,13 @@ func UnknownType(kind string) Error {
 	return Error{Code: CodeUnknownType, Message: "Command not found: " + kind}
 }
 
-// lookAt checks the frame as a whole, before anything is made of it.
+// lookAt checks the frame as a whole, before anything is made of it. Of one that is too large it
+// returns the id, if that is near the front.
 func lookAt(frame []byte) (scanned, error) {
 	switch {
 	case len(frame) > MaxFrame:
-		return scanned{}, Error{Code: CodeTooLarge, Message: fmt.Sprintf("message is larger than %d bytes", MaxFrame)}
+		fault := Error{Code: CodeTooLarge, Message: fmt.Sprintf("message is larger than %d bytes", MaxFrame)}
+		return scanned{id: idNearFront(frame)}, fault
 	case !utf8.Valid(frame):
 		return scanned{}, ErrNotUTF8
 	}
@@ -166,6 +168,16 @@ func lookAt(frame []byte) (scanned, error) {
 		return scanned{}, badMessage(fmt.Errorf("message is nested deeper than %d", MaxDepth))
 	}
 	return look, nil
+}
+
+// idNearFront returns the id of a message whose end is missing, or "".
+func idNearFront(frame []byte) string {
+	const front = 1 << 10
+	look := scan(frame[:min(len(frame), front)])
+	if !look.plain || len(look.id) > MaxIDLen || !utf8.ValidString(look.id) {
+		return ""
+	}
+	return look.id
 }
 
 func body[T any](frame []byte) (T, error) {
