@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
@@ -168,11 +169,13 @@ func TestNeverReads(t *testing.T) {
 		if b.accepted == 20 {
 			t.Error("20 offers of 60 KB were accepted")
 		}
-		for ts.Stats().Closed[protocol.ClosePingTimeout] == 0 {
-			sender.ws.ReadMessage() // answers pings, until its own deadline
+		receiver := ts.hub.find("user1").conn
+		if receiver.isClosing() {
+			t.Error("a receiver is closed because of what others send")
 		}
-		if n := ts.Stats().Closed[protocol.CloseSlowConsumer]; n != 0 {
-			t.Errorf("%d connections closed as slow consumers, want none", n)
+		time.Sleep(protocol.PingInterval + protocol.PongTimeout)
+		if code := receiver.abandon(); code != protocol.ClosePingTimeout {
+			t.Errorf("a receiver that does not read was closed with %v, want %v", code, protocol.ClosePingTimeout)
 		}
 	})
 }
@@ -189,4 +192,35 @@ func TestOwnBacklog(t *testing.T) {
 			t.Errorf("%d connections closed as slow consumers, want 1", n)
 		}
 	})
+}
+
+// TestCallsForgotten: calls that a session has not answered make room first.
+func TestCallsForgotten(t *testing.T) {
+	var cs calls
+	cs.said("alice", "1")
+	cs.touch("bob", "1")
+	cs.said("bob", "2")
+	for i := range 2 * maxCalls {
+		cs.touch(fmt.Sprint("stranger", i), "1")
+	}
+	for i := range 2 * maxCallsPerParty {
+		cs.touch("bob", fmt.Sprint("again", i))
+	}
+	if len(cs) > maxCalls || cs.index("alice", "1") < 0 || cs.index("bob", "2") < 0 || cs.index("bob", "1") >= 0 {
+		t.Errorf("got %v, want at most %d calls, and the answered ones", cs, maxCalls)
+	}
+	for cs.said("bob", "3"); len(cs) > 0; {
+		if party, id := cs[0].party, cs[0].id; !cs.forget(party, id) || cs.forget(party, id) {
+			t.Fatalf("call %s with %s is not forgotten once", id, party)
+		}
+	}
+}
+
+// TestTooLargeNamesItsMessage: who watches a message by its id hears that it was too large.
+func TestTooLargeNamesItsMessage(t *testing.T) {
+	c := newTestServer(t, nil).join("user1")
+	_, quoted := sdpOf(strings.Repeat("x", protocol.MaxFrame))
+	c.send(`{"type":"offer","id":"7","name":"user2","offer":{"type":"offer","sdp":` + quoted + `}}`)
+	c.want(`{"type":"error","code":"too_large","ref":"7"}`)
+	c.wantAlive()
 }

@@ -169,13 +169,16 @@ func (s *fakeServer) forward(c *fakeConn, m message) {
 	s.mu.Lock()
 	to, held := s.conns[str(m["name"])], s.holds[kind]
 	slow := s.slow[kind] > 0
+	code := "rate_limited"
 	if slow {
-		s.slow[kind]--
+		if s.slow[kind]--; s.slow[kind]%2 == 0 {
+			code = "busy" // the other side does not read fast enough
+		}
 	}
 	s.mu.Unlock()
 	s.note(c, m)
 	if slow {
-		s.write(c, message{"type": "error", "code": "rate_limited", "retryAfter": 1, "ref": m["id"], "name": m["name"], "call": m["call"]})
+		s.write(c, message{"type": "error", "code": code, "retryAfter": 1, "ref": m["id"], "name": m["name"], "call": m["call"]})
 		return
 	}
 	if to == nil || to.room != c.room {

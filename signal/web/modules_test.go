@@ -104,6 +104,8 @@ func TestTextsForCodes(t *testing.T) {
 		`m.endText("ice_timeout", false, "bob")`:                         "No connection could be made.",
 		`m.errorText({ code: "rate_limited", retryAfter: 300 })`:         "Too many failed attempts. Try again in 5 minutes.",
 		`m.errorText({ code: "rate_limited" })`:                          "Too many failed attempts. Try again in a moment.",
+		`m.errorText({ code: "busy", name: "bob", retryAfter: 1 })`:      "bob is not receiving messages fast enough. Try again in 1 s.",
+		`m.errorText({ code: "busy", retryAfter: 300 })`:                 "The server is busy. Try again in 5 minutes.",
 		`m.errorText({ code: "toString", message: "not in this room" })`: "The server said: not in this room",
 		`m.closeText(4001)`:                                              "This page could not keep up with the server.",
 	} {

@@ -10,7 +10,7 @@ const errors = {
   token_replayed: () => "Your sign-in was used already. Sign in again.",
   peer_offline: (m) => `${validName(m.name) ? m.name : "This person"} is not here.`,
   forbidden: (m, room) => room ? `You are not allowed to join the room ${room}.` : "You are not allowed to do that.",
-  busy: (m, room) => `${room ? `The room ${room} is full, or the server is busy` : "The server is busy"}. Try again ${wait(m.retryAfter)}.`,
+  busy: (m, room) => `${m.name && validName(m.name) ? `${m.name} is not receiving messages fast enough` : room ? `The room ${room} is full, or the server is busy` : "The server is busy"}. Try again ${wait(m.retryAfter)}.`,
   internal: () => "Something went wrong on the server. Try again in a moment.",
 };
 
