@@ -92,9 +92,8 @@ func TestBacklogOfManySenders(t *testing.T) {
 	if !b.push(b.join("user2"), "ringing", protocol.NewCallID(), "") {
 		t.Error("there is no room for one more sender's message")
 	}
-	queued := &b.hub.find("user1").conn.out.queue
-	if limit := b.cfg.MaxQueue; queued.others > limit {
-		t.Errorf("%d bytes wait, limit %d", queued.others, limit)
+	if got, limit := b.queued("user1"), b.cfg.MaxQueue; got > limit {
+		t.Errorf("%d bytes wait, limit %d", got, limit)
 	}
 	b.wantAll()
 }
