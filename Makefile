@@ -1,8 +1,9 @@
 # make help lists the targets. Everything needs Go; what else a target needs, it
 # installs on Debian as root, and names elsewhere.
 
-GO     ?= go
-BIN    := bin/sigctl
+GO       ?= go
+BIN      := bin/sigctl
+PROGRESS := .ci/progress
 # The programs that the tests use as witnesses, and Debian's packages of them.
 WITNESS := redis-server:redis-server chromium:chromium+fonts-dejavu-core turnutils_uclient:coturn \
   openssl:openssl curl:curl ip:iproute2 \
@@ -13,13 +14,14 @@ FUZZTIME ?= 1m
 TESTFLAGS := -race -tags integration -vet=off -p 4 -parallel 8 -timeout 60m
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test lint fuzz soak bench bench-turn cover deps clean
+.PHONY: help build run demo test compile-tests lint fuzz soak bench bench-turn cover deps clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## build bin/sigctl
-	$(GO) build -trimpath -o $(BIN) ./cmd/sigctl
+	@$(PROGRESS) 'sigctl: about 500 packages, one to two minutes the first time, seconds later.' \
+	  $(GO) build -v -trimpath -o $(BIN) ./cmd/sigctl
 
 run: build ## a server for trying out, with user1/password1 and user2/password2
 	$(BIN) serve --demo
@@ -28,9 +30,19 @@ demo: build ## two peers chat on this machine, directly and through the relay
 	@$(BIN) demo
 	@echo; echo '  where sigctl is $(BIN):  export PATH="$$PWD/bin:$$PATH"'
 
+# A line for each package when its tests end, failures as they happen and once more at the end.
+GOTESTSUM = $(GO) tool gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg --hide-summary skipped --
+
 # -count=1: what the tests start is not part of what Go caches by.
-test: deps ## all tests, with the race detector, against real programs
-	$(GO) test $(TESTFLAGS) -count=1 ./...
+test: deps compile-tests ## all tests, with the race detector, against real programs
+	@echo 'Testing: a line for each package when its tests end. Most take seconds, the largest some minutes.'
+	@$(GOTESTSUM) $(TESTFLAGS) -count=1 ./...
+
+# All that the tests consist of, but for the tests themselves: with cold caches that is most of the work.
+compile-tests:
+	@$(PROGRESS) 'the tests: with the race detector, about 700 packages, some minutes the first time, seconds later.' sh -ec ' \
+	  packages=$$($(GO) list -deps -test -tags integration -f "{{if and .Module .GoFiles (not .ForTest)}}{{.ImportPath}}{{end}}" ./... | grep -v "[.]test$$"); \
+	  $(GO) build -race -tags integration -v $$packages; $(GO) tool gotestsum --version >/dev/null'
 
 lint: ## formatting, vet, staticcheck, a tidy go.mod, and builds for other systems
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
@@ -42,15 +54,19 @@ lint: ## formatting, vet, staticcheck, a tidy go.mod, and builds for other syste
 	GOOS=windows $(GO) build -o /dev/null ./cmd/sigctl
 
 fuzz: ## every fuzz test, FUZZTIME each
-	@for pkg in $$($(GO) list ./...); do \
+	@failed=; for pkg in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || failed="$$failed $$pkg.$$f"; \
 	  done; \
-	done
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-soak: deps ## all tests over and over, half an hour of calls, 100 000 allocations in a row
-	$(GO) test $(TESTFLAGS) -count 5 ./...
-	$(GO) test -tags soak -timeout 45m -count 1 -v -run '^(TestChurn|TestRefreshToZeroAndAllocate)$$' ./turnserver
+soak: deps compile-tests ## all tests over and over, half an hour of calls, 100 000 allocations in a row
+	@echo 'Testing: every test five times, a line for each package when its tests end.'; failed=0; \
+	$(GOTESTSUM) $(TESTFLAGS) -count 5 ./... || failed=1; \
+	echo 'Calls and allocations for half an hour.'; \
+	$(GO) test -tags soak -timeout 45m -count 1 -v -run '^(TestChurn|TestRefreshToZeroAndAllocate)$$' ./turnserver || failed=1; \
+	exit $$failed
 
 bench: build ## the figures, each beside its target; takes some minutes
 	$(GO) run ./cmd/bench -sigctl $(BIN)
@@ -68,7 +84,8 @@ deps:
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	missing=$$(echo $$missing | tr + ' '); \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
+	  echo "Installing what the tests run against, once, up to 300 MB: $$missing"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
 	else \
 	  echo "make test also runs against real programs; install these packages, or run it as root on Debian: $$missing" >&2; exit 1; \
 	fi
