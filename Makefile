@@ -68,11 +68,11 @@ soak: deps compile-tests ## all tests over and over, half an hour of calls, 100 
 	$(GO) test -tags soak -timeout 45m -count 1 -v -run '^(TestChurn|TestRefreshToZeroAndAllocate)$$' ./turnserver || failed=1; \
 	exit $$failed
 
-bench: build ## the figures, each beside its target; takes some minutes
-	$(GO) run ./cmd/bench -sigctl $(BIN)
+bench: build ## the figures, each beside its target, in ten minutes; PART=memory,cpu measures these alone
+	@$(GO) run ./cmd/bench -sigctl $(BIN) -part "$(PART)"
 
-bench-turn: build ## the relay's figures, beside coturn's from the same run; takes five minutes
-	$(GO) run ./cmd/bench/turn -sigctl $(BIN)
+bench-turn: build ## the relay's figures, beside coturn's from the same run, in six minutes; PART=latency too
+	@$(GO) run ./cmd/bench/turn -sigctl $(BIN) -part "$(PART)"
 
 cover: ## how much of each package the tests run
 	$(GO) test -cover ./...

@@ -1,21 +1,19 @@
-// Command bench measures the figures that sigctl is held to and prints them in
-// one table, each beside its target. It is what "make bench" runs.
+// Command bench measures the figures that sigctl is held to and prints each beside its target, as it
+// goes and in one table at the end. It is what "make bench" runs.
 //
-//	go run ./cmd/bench -sigctl bin/sigctl [-only memory,cpu]
+//	go run ./cmd/bench -sigctl bin/sigctl [-part memory,cpu]
 //
-// Machines differ and are noisy: a miss is a reason to look, not a failure, so
-// the exit code tells only whether everything could be measured. It reads /proc
-// and needs Linux.
+// Machines differ and are noisy: a miss is a reason to look, not a failure. The exit code is 1 if a
+// part could not be measured, and 2 if there is no such part. It reads /proc and needs Linux.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
+
+	"github.com/sigctl/sigctl/cmd/internal/parts"
 )
 
 type options struct {
@@ -23,48 +21,38 @@ type options struct {
 	clients int
 }
 
-// measures are all that can be asked for, in the order of the table.
-var measures = []struct {
-	name string
-	run  func(context.Context, options, *table) error
-}{
-	{"start", measureStart},
-	{"memory", measureMemory},
-	{"cpu", measureCPU},
-	{"peer", measurePeer},
-}
-
 func main() {
 	var opts options
 	flag.StringVar(&opts.sigctl, "sigctl", "bin/sigctl", "the program to measure")
 	flag.IntVar(&opts.clients, "clients", 5000, "idle connections for the memory figures")
-	only := flag.String("only", "", "measure only these, separated by commas: "+strings.Join(names(), ", "))
+	names := flag.String("part", "", "measure only these parts, separated by commas")
 	flag.Parse()
-	if err := run(context.Background(), opts, *only); err != nil {
+	t := &table{progress: os.Stderr}
+	picked, err := parts.Pick(measures(opts, t), *names)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	err = parts.Run(context.Background(), os.Stderr, picked)
+	t.print(os.Stdout)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, opts options, only string) error {
-	var t table
-	var faults []error
-	for _, m := range measures {
-		if only != "" && !slices.Contains(strings.Split(only, ","), m.name) {
-			continue
-		}
-		fmt.Fprintf(os.Stderr, "measuring %s …\n", m.name)
-		if err := m.run(ctx, opts, &t); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", m.name, err))
-		}
+// measures are all parts, in the order of the table.
+func measures(opts options, t *table) []parts.Part {
+	part := func(name, about string, run func(context.Context, options, *table) error) parts.Part {
+		return parts.Part{Name: name, About: about, Run: func(ctx context.Context) error { return run(ctx, opts, t) }}
 	}
-	t.print(os.Stdout)
-	return errors.Join(faults...)
-}
-
-func names() (names []string) {
-	for _, m := range measures {
-		names = append(names, m.name)
+	return []parts.Part{
+		part("start", "size and time to listen; a second", measureStart),
+		part("memory", "what an idle connection costs the server; three minutes", measureMemory),
+		part("cpu", "what a message costs the server; two minutes", measureCPU),
+		part("setup", "how soon a call is open, beside pion's defaults; a minute", measureSetup),
+		part("relay", "how soon a call through the relay is open; half a minute", measureRelayCall),
+		part("throughput", "of a data channel, beside pion's defaults; a minute", measureThroughput),
+		part("waiting", "what a waiting peer costs; half a minute", measureWaiting),
 	}
-	return names
 }

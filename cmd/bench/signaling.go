@@ -62,6 +62,7 @@ func measureIdle(ctx context.Context, opts options, t *table, what string, plain
 	if err != nil {
 		return err
 	}
+	fmt.Fprintf(t.progress, "  %d connections are open, and idle for a minute\n", opts.clients)
 	var readers sync.WaitGroup // answer pings
 	for _, ws := range conns {
 		readers.Go(func() { ws.ReadMessage() })
@@ -109,6 +110,7 @@ func measureCPU(ctx context.Context, opts options, t *table) error {
 		if err != nil {
 			return err
 		}
+		fmt.Fprintf(t.progress, "  %.3g µs a message\n", cost)
 		costs = append(costs, cost)
 	}
 	slices.Sort(costs)

@@ -36,17 +36,21 @@ type row struct {
 	atLeast      bool    // more is better
 }
 
-func newContest(ctx context.Context, opts options) (c *contest, err error) {
-	c = &contest{opts: opts, capacities: map[string]float64{}}
+func newContest(opts options) *contest {
+	return &contest{opts: opts, capacities: map[string]float64{}}
+}
+
+// open starts both servers.
+func (c *contest) open(ctx context.Context) (err error) {
 	c.secret, c.env = newSecret()
 	if c.dir, err = os.MkdirTemp("", "sigctl-bench-turn-*"); err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.startBoth(ctx); err != nil {
 		c.close()
-		return nil, err
+		return err
 	}
-	return c, nil
+	return nil
 }
 
 func (c *contest) startBoth(ctx context.Context) error {
@@ -124,6 +128,7 @@ func median(values []float64) float64 {
 
 // add adds a figure to the table.
 func (c *contest) add(what, unit string, medians [2]float64, target float64, atLeast bool) {
+	fmt.Fprintf(os.Stderr, "  %s: coturn %.3g %s, ours %.3g %s\n", strings.TrimSpace(what), medians[0], unit, medians[1], unit)
 	c.rows = append(c.rows, row{what, unit, medians[0], medians[1], target, atLeast})
 }
 

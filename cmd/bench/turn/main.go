@@ -1,24 +1,23 @@
 // Command turn compares our relay with coturn in one run, and prints a table with
 // the ratio of each figure beside its target. It is what "make bench-turn" runs.
 //
-//	go run ./cmd/bench/turn -sigctl bin/sigctl [-coturn turnserver] [-only latency]
+//	go run ./cmd/bench/turn -sigctl bin/sigctl [-coturn turnserver] [-part latency]
 //
 // Each server has one core, the load, which is "sigctl bench turn", another. They
 // take turns several times, and the median counts: machines differ and are noisy.
-// A miss is a reason to look, not a failure, so the exit code tells only whether
-// everything could be measured. On a machine that has other work to do, -realtime
+// A miss is a reason to look, not a failure. The exit code is 1 if a part could not be
+// measured, and 2 if there is no such part. On a machine that has other work to do, -realtime
 // makes it wait, as root. It needs Linux, taskset, and about five minutes.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"time"
+
+	"github.com/sigctl/sigctl/cmd/internal/parts"
 )
 
 type options struct {
@@ -26,7 +25,6 @@ type options struct {
 	rounds         int
 	allocations    int
 	realtime       bool
-	only           string
 }
 
 // limit bounds the whole run.
@@ -39,49 +37,41 @@ func main() {
 	flag.IntVar(&opts.rounds, "rounds", 5, "how often each figure is measured")
 	flag.IntVar(&opts.allocations, "allocations", 10_000, "idle allocations for the memory figures")
 	flag.BoolVar(&opts.realtime, "realtime", false, "run servers and load before all other programs")
-	flag.StringVar(&opts.only, "only", "", "measure only these, separated by commas: "+strings.Join(names(), ", "))
+	names := flag.String("part", "", "measure only these parts, separated by commas")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if err := run(ctx, opts); err != nil {
+	c := newContest(opts)
+	picked, err := parts.Pick(measures(c), *names)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	if err := run(ctx, c, picked); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// measures are all that can be asked for, in the order of the table.
-var measures = []struct {
-	name string
-	run  func(context.Context, *contest) error
-}{
-	{"cpu", measureCPU},
-	{"rate", measureRate},
-	{"latency", measureLatency},
-	{"memory", measureMemory},
-}
-
-func names() (names []string) {
-	for _, m := range measures {
-		names = append(names, m.name)
+// measures are all parts, in the order of the table.
+func measures(c *contest) []parts.Part {
+	part := func(name, about string, run func(context.Context, *contest) error) parts.Part {
+		return parts.Part{Name: name, About: about, Run: func(ctx context.Context) error { return run(ctx, c) }}
 	}
-	return names
+	return []parts.Part{
+		part("cpu", "CPU time per packet; three minutes", measureCPU),
+		part("rate", "the highest rate without loss; a minute", measureRate),
+		part("latency", "at half of coturn's rate; a minute", measureLatency),
+		part("memory", "what an idle allocation costs; half a minute", measureMemory),
+	}
 }
 
-func run(ctx context.Context, opts options) error {
-	c, err := newContest(ctx, opts)
-	if err != nil {
+func run(ctx context.Context, c *contest, picked []parts.Part) error {
+	if err := c.open(ctx); err != nil {
 		return err
 	}
 	defer c.close()
-	var faults []error
-	for _, m := range measures {
-		if opts.only != "" && !slices.Contains(strings.Split(opts.only, ","), m.name) {
-			continue
-		}
-		if err := m.run(ctx, c); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", m.name, err))
-		}
-	}
+	err := parts.Run(ctx, os.Stderr, picked)
 	c.print(os.Stdout)
-	return errors.Join(faults...)
+	return err
 }

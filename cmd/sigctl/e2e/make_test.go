@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 )
 
@@ -35,5 +36,28 @@ func TestMakeTestReportsProgress(t *testing.T) {
 	}
 }
 
+// A part of the benchmark can be run alone; of one that does not exist, make says which do.
+func TestMakeBenchListsParts(t *testing.T) {
+	t.Parallel()
+	for target, parts := range map[string]string{
+		"bench":      "start, memory, cpu, setup, relay, throughput, waiting",
+		"bench-turn": "cpu, rate, latency, memory",
+	} {
+		p := start(t, target, []string{needProgram(t, "make", "make"), target, "PART=nosuch"}, inRoot,
+			withEnv("GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE")))
+		p.wantExit(2)
+		p.wantStatus(`"nosuch" is not a part.*` + regexp.QuoteMeta(parts))
+	}
+}
+
 // inRoot runs a program where the Makefile is.
 func inRoot(c *exec.Cmd) { c.Dir = "../../.." }
+
+func goEnv(t *testing.T, name string) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out[:len(out)-1])
+}
