@@ -14,7 +14,7 @@ import (
 func TestRelayCallsAreWithinLimits(t *testing.T) {
 	t.Parallel()
 	sigctl := filepath.Join(t.TempDir(), "sigctl")
-	if out, err := exec.Command("go", "build", "-o", sigctl, "github.com/sigctl/sigctl/cmd/sigctl").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-race", "-o", sigctl, "github.com/sigctl/sigctl/cmd/sigctl").CombinedOutput(); err != nil {
 		t.Fatalf("build sigctl: %v\n%s", err, out)
 	}
 	var progress bytes.Buffer
