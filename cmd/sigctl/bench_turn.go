@@ -48,7 +48,8 @@ func newBenchTURN(global *globalOptions, std stdio) *cobra.Command {
 		Long: `Put load on a TURN server, ours or another, and measure loss and latency, the
 highest rate without loss, and what a server process on this machine uses for it.
 
-  sigctl turn --listen 127.0.0.1:3478 --allow-peer 127.0.0.0/8 --user bench:bench &
+  sigctl turn --listen 127.0.0.1:3478 --allow-peer 127.0.0.0/8 \
+    --user bench:bench &
   sigctl bench turn --server turn:127.0.0.1:3478 --user bench:bench --pid $!
 
 The packets go to or come from a socket of this program at --peer-address, which

@@ -35,7 +35,7 @@ A server's certificate:
 
 Users who sign in by certificate, without a password:
   sigctl cert ca --bundle --out clients.pem
-  sigctl cert crl                       prints the revocation list DATA/ca/crl.pem
+  sigctl cert crl                       writes the revocation list ca/crl.pem
   sigctl serve --client-ca clients.pem --client-crl DATA/ca/crl.pem
   sigctl cert client user1@example.com --out user1.pem
   sigctl chat --user user1@example.com --cert user1.pem --key user1.pem
@@ -64,13 +64,14 @@ func newCert(global *globalOptions, std stdio) *cobra.Command {
 		Use:   "client NAME",
 		Short: "Issue a client certificate for a user",
 		Long: `Issue a client certificate. NAME becomes its common name, and if it is an e-mail
-address, that too. What of it is the user's name, --client-identity of serve says:
+address, that too. --client-identity of serve decides which part of it is the user's name:
 
-  email (the default)     the e-mail address; a certificate with several is refused
-  cn                      the common name: always NAME
-  uri-regexp=EXPRESSION   the first group, where the expression matches a whole URI
-                          sigctl cert client user1 --uri spiffe://example.com/user1
-                          --client-identity 'uri-regexp=spiffe://example\.com/(.+)'`,
+  email (the default)    the e-mail address; serve refuses one with several
+  cn                     the common name: always NAME
+  uri-regexp=EXPRESSION  the first group, where EXPRESSION matches a whole URI
+
+  sigctl cert client user1 --uri spiffe://example.com/user1
+  sigctl serve --client-identity 'uri-regexp=spiffe://example\.com/(.+)' ...`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return runCertClient(opts, args[0], std) },
 	}
@@ -102,7 +103,7 @@ certificates once it has expired, so run this every week or so.`,
 	crl.Flags().BoolVar(&opts.renew, "renew", false, "make it anew, whatever its age")
 	return group(&cobra.Command{
 		Use:   "cert",
-		Short: "The development CA, and certificates of it",
+		Short: "Issue and revoke certificates of the development CA",
 		Long:  certHelp,
 	}, ca, server, client, revoke, crl)
 }

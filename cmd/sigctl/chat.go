@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sigctl/sigctl/peer"
 	"github.com/sigctl/sigctl/pkg/certs"
@@ -55,22 +56,25 @@ development CA in --data is trusted; elsewhere name it with --ca.`,
 		PreRunE: func(*cobra.Command, []string) error { return opts.check() },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runChat(cmd.Context(), opts, std) },
 	}
-	f := cmd.Flags()
-	f.SortFlags = false
-	f.StringVar(&opts.user, "user", "", "`name` to sign in with")
-	f.StringVar(&opts.call, "call", "", "`name` to call (default: wait for a call)")
-	f.StringVar(&opts.room, "room", "", "`name` of the room (default: the lobby, or that of the token)")
-	f.StringVar(&opts.server, "server", defaultServer, "`URL` of the signaling server")
-	f.StringVar(&opts.passwordFile, "password-file", "", "`file` with the password (default: SIGCTL_PASSWORD, or ask)")
-	f.StringVar(&opts.token, "token", "", "`SRC` of a token, in place of a password; read again when it expires")
-	markSecret(f, "token", secretSource)
-	f.StringVar(&opts.cert, "cert", "", "PEM `file` with a client certificate, in place of a password")
-	f.StringVar(&opts.key, "key", "", "PEM `file` with the certificate's key")
-	f.BoolVar(&opts.relay, "relay", false, "use the relay only: the other side does not learn your address")
-	f.StringVar(&opts.ca, "ca", "", "PEM `file` of the CA to trust, and no other")
-	f.BoolVar(&opts.insecure, "insecure", false, "trust any server: whoever is on the way can read password and token")
-	f.BoolVar(&opts.json, "json", false, "one JSON object per line for everything that happens")
+	opts.flags(cmd.Flags())
 	return cmd
+}
+
+func (o *chatOptions) flags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringVar(&o.user, "user", "", "`name` to sign in with")
+	f.StringVar(&o.call, "call", "", "`name` to call (default: wait for a call)")
+	f.StringVar(&o.room, "room", "", "`name` of the room (default: the lobby, or that of the token)")
+	f.StringVar(&o.server, "server", defaultServer, "`URL` of the signaling server")
+	f.StringVar(&o.passwordFile, "password-file", "", "`file` with the password (default: SIGCTL_PASSWORD, or ask)")
+	f.StringVar(&o.token, "token", "", "`SRC` of a token, in place of a password; read again when it expires")
+	markSecret(f, "token", secretSource)
+	f.StringVar(&o.cert, "cert", "", "PEM `file` with a client certificate, in place of a password")
+	f.StringVar(&o.key, "key", "", "PEM `file` with the certificate's key")
+	f.BoolVar(&o.relay, "relay", false, "use the relay only, so that the other side does not learn your address")
+	f.StringVar(&o.ca, "ca", "", "PEM `file` of the only CA to trust")
+	f.BoolVar(&o.insecure, "insecure", false, "trust any server: anyone on the network path can read password and token")
+	f.BoolVar(&o.json, "json", false, "print one JSON object per line for everything that happens")
 }
 
 // check returns all faults of the values.

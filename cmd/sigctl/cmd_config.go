@@ -15,7 +15,7 @@ import (
 func newConfig(std stdio) *cobra.Command {
 	check := &cobra.Command{
 		Use:   "check [COMMAND]",
-		Short: "Say everything that is wrong with a configuration",
+		Short: "Check a configuration and print every fault",
 		Long: `Say everything that is wrong with the configuration of COMMAND (serve by
 default) in the environment and the file of --config. It starts nothing.`,
 		Args:        cobra.MaximumNArgs(1),
@@ -45,8 +45,13 @@ func target(cmd *cobra.Command, args []string) (*cobra.Command, error) {
 	if len(args) > 0 {
 		name = args[0]
 	}
-	found, _, err := cmd.Root().Find(strings.Fields(name))
-	if err != nil || found == cmd.Root() {
+	found, rest, err := cmd.Root().Find(strings.Fields(name))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(rest) > 0:
+		return nil, noCommand(found, rest[0])
+	case found == cmd.Root():
 		return nil, usage(fmt.Errorf("there is no command %q", name), "for example: sigctl config show serve")
 	}
 	found.InheritedFlags() // makes cobra add the persistent flags

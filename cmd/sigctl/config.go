@@ -174,40 +174,16 @@ func unknownKeys(k *koanf.Koanf, path string, known []string) (faults []error) {
 }
 
 func suggestion(key string, known []string) string {
-	best, distance := "", 4
-	for _, name := range known {
-		if d := editDistance(key, name); d < distance {
-			best, distance = name, d
-		}
+	if near := nearest(key, known, 3); near != "" {
+		return "did you mean " + near + "?"
 	}
-	if best == "" {
-		return "sigctl config show prints all keys"
-	}
-	return "did you mean " + best + "?"
-}
-
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
+	return "sigctl config show prints all keys"
 }
 
 // configurable reports whether f can be given in the environment and the file.
-func configurable(f *pflag.Flag) bool { return f.Name != "help" && f.Name != "config" }
+func configurable(f *pflag.Flag) bool {
+	return f.Name != "help" && f.Name != "version" && f.Name != "config"
+}
 
 // knownFlags returns the names of all flags of all commands: one file may serve
 // several.

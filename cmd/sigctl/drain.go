@@ -23,7 +23,7 @@ func newDrain(global *globalOptions, std stdio) *cobra.Command {
 	opts := &drainOptions{global: global}
 	cmd := &cobra.Command{
 		Use:   "drain",
-		Short: "Let the running relay open nothing new, and wait until nothing is open",
+		Short: "Stop accepting new allocations and wait for open ones to end",
 		Long: `Let the relay that runs with --data, of serve or of turn, open nothing new, and
 wait until nothing is open: then nobody notices when it is stopped. Clients over UDP
 and TCP are sent to --alternate; those over TLS and DTLS are told that there is no

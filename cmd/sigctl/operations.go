@@ -21,7 +21,7 @@ import (
 type operationsOptions struct{ listen string }
 
 func (o *operationsOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.listen, "admin-listen", "off", "`address` of /metrics, /healthz and /readyz, plain HTTP, e.g. 127.0.0.1:9091; or off")
+	f.StringVar(&o.listen, "admin-listen", "off", "`address` for /metrics, /healthz and /readyz, plain HTTP, e.g. 127.0.0.1:9091; or off")
 }
 
 func (o *operationsOptions) check() error {

@@ -43,27 +43,50 @@ const (
 	listenOff  = "off"
 )
 
+// flags adds all flags to f, their names behind prefix.
 func (o *relayOptions) flags(f *pflag.FlagSet, prefix string) {
+	topic(f, "Most used", func(f *pflag.FlagSet) { o.listenFlags(f, prefix) })
+	o.boundFlags(f)
+}
+
+// listenFlags adds the flags that say where the relay is.
+func (o *relayOptions) listenFlags(f *pflag.FlagSet, prefix string) {
 	o.prefix = prefix
-	f.StringSliceVar(&o.listen, prefix+"listen", []string{":3478"}, "`address` of the relay, UDP and TCP (repeatable)")
-	f.StringSliceVar(&o.tlsListen, prefix+"tls-listen", []string{listenAuto}, "`address` of the relay, TLS (repeatable); auto: port 5349 wherever --"+prefix+"listen is, or any port where that is 0, if there is a certificate; or off")
-	f.StringSliceVar(&o.dtlsListen, prefix+"dtls-listen", []string{listenAuto}, "`address` of the relay, DTLS (repeatable); auto and off as for TLS")
-	f.BoolVar(&o.proxyProtocol, prefix+"proxy-protocol", false, "the relay's TCP and TLS connections from --trusted-proxy begin with a PROXY header, v1 or v2")
+	f.StringSliceVar(&o.listen, prefix+"listen", []string{":3478"}, "`address` for UDP and TCP (repeatable)")
+	f.StringSliceVar(&o.tlsListen, prefix+"tls-listen", []string{listenAuto}, "`address` for TLS (repeatable); auto: with a certificate, port 5349 of each --"+prefix+"listen, or any port where that is 0; or off")
+	f.StringSliceVar(&o.dtlsListen, prefix+"dtls-listen", []string{listenAuto}, "`address` for DTLS (repeatable); auto and off as for TLS")
 	f.StringSliceVar(&o.externalIPs, prefix+"external-ip", nil, "the relay's `address` behind NAT, [PUBLIC/]LOCAL, one for each of IPv4 and IPv6")
 	f.Uint16Var(&o.minPort, prefix+"min-port", turnserver.DefaultMinPort, "lowest `port` of relayed addresses")
 	f.Uint16Var(&o.maxPort, prefix+"max-port", turnserver.DefaultMaxPort, "highest `port` of relayed addresses")
-	f.StringVar(&o.secret, prefix+"secret", "", "`SRC` of the secret that relay credentials are made with, shared by signaling and relays: file:PATH or env:NAME (default: one kept in --data)")
-	f.StringSliceVar(&o.allow, prefix+"allow-peer", nil, "`CIDR` that may be reached beside public addresses, e.g. 10.0.0.0/8 (repeatable)")
-	f.StringSliceVar(&o.deny, prefix+"deny-peer", nil, "`CIDR` that may not be reached; wins over what is allowed (repeatable)")
-	f.StringVar(&o.peers, prefix+"peers", "", "YAML `file` with more of both, allow: [CIDR] and deny: [CIDR], followed while the relay runs")
-	f.IntVar(&o.maxAllocations, prefix+"max-allocations", turnserver.DefaultMaxAllocations, "most allocations at once, a `number`")
-	f.IntVar(&o.userQuota, prefix+"user-quota", turnserver.DefaultUserQuota, "most allocations of one user at once, a `number`")
-	f.StringVar(&o.userBandwidth, prefix+"user-bandwidth", "32MiB", "most `bytes` per second relayed for one user, both ways together, e.g. 4MB, or off")
-	f.StringVar(&o.bandwidth, prefix+"bandwidth", "off", "most `bytes` per second relayed in all, e.g. 100MB, or off")
-	f.DurationVar(&o.maxLifetime, prefix+"max-lifetime", turnserver.DefaultMaxLifetime, "how long an allocation can live, however often it is refreshed")
-	f.DurationVar(&o.nonceLifetime, prefix+"nonce-lifetime", turnserver.DefaultNonceLifetime, "how long a client can use a nonce")
-	f.BoolVar(&o.oldChannels, prefix+"old-channels", false, "also take channel numbers 0x5000 to 0x7FFF, which RFC 5766 has and RFC 8656 has not; coturn's turnutils_uclient picks such")
+	f.StringVar(&o.secret, prefix+"secret", "", "`SRC` of the secret for relay credentials, which signaling and relays share: file:PATH or env:NAME (default: a generated one in --data)")
 	markSecret(f, prefix+"secret", secretSource)
+}
+
+// boundFlags adds the flags that say what clients can do. It comes after listenFlags.
+func (o *relayOptions) boundFlags(f *pflag.FlagSet) {
+	topic(f, "Relay: peers", o.peerFlags)
+	topic(f, "Relay: quotas and limits", o.limitFlags)
+	topic(f, "Relay: compatibility", o.compatibilityFlags)
+}
+
+func (o *relayOptions) peerFlags(f *pflag.FlagSet) {
+	f.StringSliceVar(&o.allow, o.prefix+"allow-peer", nil, "`CIDR` that clients may reach besides public addresses, e.g. 10.0.0.0/8 (repeatable)")
+	f.StringSliceVar(&o.deny, o.prefix+"deny-peer", nil, "`CIDR` that clients may not reach, even if it is allowed (repeatable)")
+	f.StringVar(&o.peers, o.prefix+"peers", "", "YAML `file` with more of both, allow: [CIDR] and deny: [CIDR], followed while the relay runs")
+}
+
+func (o *relayOptions) limitFlags(f *pflag.FlagSet) {
+	f.IntVar(&o.maxAllocations, o.prefix+"max-allocations", turnserver.DefaultMaxAllocations, "most allocations at once, a `number`")
+	f.IntVar(&o.userQuota, o.prefix+"user-quota", turnserver.DefaultUserQuota, "most allocations of one user at once, a `number`")
+	f.StringVar(&o.userBandwidth, o.prefix+"user-bandwidth", "32MiB", "most `bytes` per second relayed for one user, both ways together, e.g. 4MB, or off")
+	f.StringVar(&o.bandwidth, o.prefix+"bandwidth", "off", "most `bytes` per second relayed in all, e.g. 100MB, or off")
+	f.DurationVar(&o.maxLifetime, o.prefix+"max-lifetime", turnserver.DefaultMaxLifetime, "how long an allocation can live, however often it is refreshed")
+	f.DurationVar(&o.nonceLifetime, o.prefix+"nonce-lifetime", turnserver.DefaultNonceLifetime, "how long a client can use a nonce")
+}
+
+func (o *relayOptions) compatibilityFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.proxyProtocol, o.prefix+"proxy-protocol", false, "expect a PROXY header, v1 or v2, on TCP and TLS connections from --trusted-proxy")
+	f.BoolVar(&o.oldChannels, o.prefix+"old-channels", false, "also accept channel numbers 0x5000 to 0x7FFF, of RFC 5766 but not RFC 8656, which coturn's turnutils_uclient uses")
 }
 
 // check returns all faults of the values, without opening a socket. Where there is no

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -38,7 +39,8 @@ func run(ctx context.Context, args []string, std stdio) int {
 	if err == nil {
 		return exitDone
 	}
-	if !started { // what cobra itself refuses: unknown commands, flags, arguments
+	var f *fault
+	if !started && !errors.As(err, &f) { // what cobra itself refuses: the number of arguments
 		err = usage(err, "usage: "+cmd.UseLine(), cmd.CommandPath()+" --help says more")
 	}
 	report(std.err, err)
@@ -68,9 +70,12 @@ flag > environment > file > default.
 ` + exitHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       version(),
 		RunE:          needsCommand,
 		Args:          cobra.ArbitraryArgs,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(badFlags)
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
@@ -78,21 +83,24 @@ flag > environment > file > default.
 	flags.SortFlags = false
 	flags.StringVar(&global.config, "config", "", "YAML `file` with values for the flags")
 	flags.StringVar(&global.data, "data", defaultDataDir(), "`directory` of the users, the development CA and keys")
-	root.AddCommand(
-		newDemo(std),
-		newServe(global, std),
-		newTURN(global, std),
-		newChat(global, std),
-		newUser(global, std),
-		newToken(global, std),
-		newSession(global, std),
-		newDrain(global, std),
-		newCert(global, std),
-		newBench(global, std),
-		newConfig(std),
-		newVersion(std),
-	)
+	root.Flags().BoolP("version", "v", false, "print the version, as sigctl version does")
+	addGroup(root, "Run", newDemo(std), newServe(global, std), newTURN(global, std), newChat(global, std))
+	addGroup(root, "Administer", newUser(global, std), newToken(global, std), newSession(global, std),
+		newDrain(global, std), newCert(global, std), newConfig(std))
+	addGroup(root, "More", newBench(global, std), newVersion(std))
+	root.SetHelpCommandGroupID("More")
+	root.SetCompletionCommandGroupID("More")
+	setHelp(root, std.out)
 	return root
+}
+
+// addGroup adds commands to root, under a heading of the help.
+func addGroup(root *cobra.Command, heading string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: heading, Title: heading})
+	for _, cmd := range commands {
+		cmd.GroupID = heading
+	}
+	root.AddCommand(commands...)
 }
 
 // group makes cmd one that only holds others.
@@ -108,18 +116,8 @@ func needsCommand(cmd *cobra.Command, args []string) error {
 	if cmd.Parent() == nil && len(args) == 0 {
 		return cmd.Help()
 	}
-	var names []string
-	for _, c := range cmd.Commands() {
-		if c.IsAvailableCommand() {
-			names = append(names, c.Name())
-		}
-	}
-	problem := fmt.Errorf("%s needs a command", cmd.CommandPath())
 	if len(args) > 0 {
-		problem = fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			return usage(problem, "did you mean: "+cmd.CommandPath()+" "+near[0])
-		}
+		return noCommand(cmd, args[0])
 	}
-	return usage(problem, "it has: "+strings.Join(names, ", "))
+	return usage(fmt.Errorf("%s needs a command", cmd.CommandPath()), "it has: "+strings.Join(commandNames(cmd), ", "))
 }

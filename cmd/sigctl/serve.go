@@ -71,26 +71,48 @@ It is followed while the server runs, and so are the files of certificates.`,
 	return cmd
 }
 
+// flags adds all flags to f, the most used first.
 func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.BoolVar(&o.demo, "demo", false, "a server to try things on, for this machine: users user1/password1 and user2/password2, loopback relaying")
-	f.StringSliceVar(&o.listen, "listen", []string{":9090"}, "`address` of HTTPS and WebSocket; with --demo the default is on loopback only (repeatable)")
-	f.StringVar(&o.tls, "tls", "auto", "auto: a certificate of the development CA unless --cert is given; or off")
-	f.StringVar(&o.cert, "cert", "", "PEM `file` with the certificate chain")
+	topic(f, "Most used", o.commonFlags)
+	topic(f, "Page and signaling", func(f *pflag.FlagSet) {
+		o.pageFlags(f)
+		o.proxy.flags(f)
+	})
+	topic(f, "Users, tokens and permissions", func(f *pflag.FlagSet) {
+		o.store.flags(f)
+		o.access.flags(f)
+	})
+	topic(f, "Client certificates", o.clients.flags)
+	topic(f, "Relay", func(f *pflag.FlagSet) {
+		o.relayFlags(f)
+		o.relay.listenFlags(f, "turn-")
+	})
+	o.relay.boundFlags(f)
+	topic(f, "Operations", func(f *pflag.FlagSet) {
+		o.audit.flags(f)
+		o.operations.flags(f)
+	})
+}
+
+func (o *serveOptions) commonFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.demo, "demo", false, "serve this machine only, to try things: users user1/password1 and user2/password2, and a relay that forwards to loopback")
+	f.StringSliceVar(&o.listen, "listen", []string{":9090"}, "`address` for HTTPS and WebSocket; with --demo loopback only unless given (repeatable)")
+	f.StringVar(&o.publicHost, "public-host", "", "`name` or address that others reach this machine by (default: from --cert, or this host's address)")
+	f.StringVar(&o.cert, "cert", "", "PEM `file` with the certificate chain, followed while the server runs")
 	f.StringVar(&o.key, "key", "", "PEM `file` with the certificate's key")
-	f.StringVar(&o.publicHost, "public-host", "", "`name` or address by which others reach this machine (default: of --cert, or this host's address)")
-	f.StringVar(&o.publicURL, "public-url", "", "`URL` of the WebSocket as clients reach it, behind a proxy: wss://signal.example.com")
+	f.StringVar(&o.tls, "tls", "auto", "auto: without --cert the development CA issues a certificate; or off")
+}
+
+func (o *serveOptions) pageFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.allowOrigins, "allow-origin", nil, "`origin` of another page that may connect, e.g. https://example.com (repeatable)")
-	o.store.flags(f)
-	o.access.flags(f)
-	o.clients.flags(f)
-	o.proxy.flags(f)
-	o.audit.flags(f)
-	f.StringVar(&o.turn, "turn", "on", "the relay: on or off")
-	o.relay.flags(f, "turn-")
-	f.BoolVar(&o.sharePort, "share-port", false, "TURN over TLS on the port of --listen, too: 443 is often the only one that a network lets out")
-	f.StringSliceVar(&o.iceServers, "ice-server", nil, "`URL` of another STUN or TURN server that knows the secret (repeatable)")
-	o.operations.flags(f)
+	f.StringVar(&o.publicURL, "public-url", "", "`URL` that clients reach the WebSocket by, behind a proxy: wss://signal.example.com")
+}
+
+func (o *serveOptions) relayFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.turn, "turn", "on", "run the relay: on or off")
+	f.StringSliceVar(&o.iceServers, "ice-server", nil, "`URL` of another STUN or TURN server that shares the secret (repeatable)")
+	f.BoolVar(&o.sharePort, "share-port", false, "serve TURN over TLS on the port of --listen, too: some networks let only 443 out")
 }
 
 // check returns all faults of the values, without opening anything.

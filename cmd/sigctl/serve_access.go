@@ -27,12 +27,12 @@ type accessOptions struct {
 }
 
 func (o *accessOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.policy, "policy", "", "YAML `file` of rules: who may join which room with what (default: everyone the lobby)")
-	f.StringVar(&o.issuer, "issuer", "sigctl", "`name` of this server, or cluster, in its tokens")
-	f.DurationVar(&o.tokenTTL, "token-ttl", 10*time.Minute, "how long a room token lives, 5m to 15m")
-	f.StringVar(&o.oidcIssuer, "oidc-issuer", "", "`URL` of an OpenID Connect issuer whose tokens are good for room tokens")
-	f.StringVar(&o.oidcAudience, "oidc-audience", "", "`audience` that its tokens must have; of Amazon Cognito the client id")
-	f.StringVar(&o.oidcUserClaim, "oidc-user-claim", "sub", "`claim` with the user's name; email must be verified")
+	f.StringVar(&o.policy, "policy", "", "YAML `file` of rules: who may do what in which room (default: everyone everything in the lobby)")
+	f.StringVar(&o.issuer, "issuer", "sigctl", "`name` of this server or cluster in its tokens")
+	f.DurationVar(&o.tokenTTL, "token-ttl", 10*time.Minute, "how long a room token is valid, 5m to 15m")
+	f.StringVar(&o.oidcIssuer, "oidc-issuer", "", "`URL` of an OpenID Connect issuer whose tokens clients exchange for room tokens")
+	f.StringVar(&o.oidcAudience, "oidc-audience", "", "`audience` that these tokens must have; for Amazon Cognito the client id")
+	f.StringVar(&o.oidcUserClaim, "oidc-user-claim", "sub", "`claim` with the user's name; an email must be verified")
 	f.StringVar(&o.oidcGroupsClaim, "oidc-groups-claim", "groups", "`claim` with the user's groups")
 }
 

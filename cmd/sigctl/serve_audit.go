@@ -14,7 +14,7 @@ import (
 type auditOptions struct{ path string }
 
 func (o *auditOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.path, "audit", "", "`file` of the security events, - for the output, or off (default: audit.jsonl in --data)")
+	f.StringVar(&o.path, "audit", "", "`file` for the security events, - for the output, or off (default: audit.jsonl in --data)")
 }
 
 // openAudit opens the log of security events.

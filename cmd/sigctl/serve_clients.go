@@ -21,9 +21,9 @@ type clientOptions struct {
 }
 
 func (o *clientOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.ca, "client-ca", "", "PEM `file` of the CAs of client certificates; such a certificate signs in without a password")
-	f.StringVar(&o.auth, "client-auth", "optional", "with --client-ca: optional, or required of every connection")
-	f.StringVar(&o.identity, "client-identity", "email", "whom a certificate names: email, cn, or uri-regexp=`EXPR`")
+	f.StringVar(&o.ca, "client-ca", "", "PEM `file` of the CAs whose client certificates sign in without a password")
+	f.StringVar(&o.auth, "client-auth", "optional", "with --client-ca: optional, or required for every connection")
+	f.StringVar(&o.identity, "client-identity", "email", "which part of a certificate names the user: email, cn, or uri-regexp=`EXPR`")
 	f.StringVar(&o.crl, "client-crl", "", "PEM `file` of the CAs' revocation lists")
 }
 

@@ -14,9 +14,9 @@ type proxyOptions struct {
 }
 
 func (o *proxyOptions) flags(f *pflag.FlagSet) {
-	f.StringSliceVar(&o.trusted, "trusted-proxy", nil, "`CIDR` of a proxy in front, whose word on the client's address counts (repeatable)")
-	f.StringVar(&o.header, "trusted-proxy-header", "", "the one HTTP `header` in which it tells that (default "+listen.DefaultHeader+")")
-	f.BoolVar(&o.proxy, "proxy-protocol", false, "connections from --trusted-proxy begin with a PROXY header, v1 or v2")
+	f.StringSliceVar(&o.trusted, "trusted-proxy", nil, "`CIDR` of a proxy in front that may name the client's address (repeatable)")
+	f.StringVar(&o.header, "trusted-proxy-header", "", "the HTTP `header` in which the proxy names it (default "+listen.DefaultHeader+")")
+	f.BoolVar(&o.proxy, "proxy-protocol", false, "expect a PROXY header, v1 or v2, on connections from --trusted-proxy")
 }
 
 func (o *proxyOptions) check() error {

@@ -15,7 +15,7 @@ import (
 func newSession(global *globalOptions, std stdio) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "session",
-		Short: "See who is signed in to the running server, and end that",
+		Short: "List or end sessions on the running server",
 		Long: `See who is signed in to the server that runs with --data, and in which rooms. To
 kick a user ends the session and the relaying, and voids the tokens and relay
 credentials that were issued until then. To keep out who signs in with a password:

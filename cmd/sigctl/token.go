@@ -26,7 +26,7 @@ func newToken(global *globalOptions, std stdio) *cobra.Command {
 	opts := &tokenOptions{global: global}
 	cmd := &cobra.Command{
 		Use:   "token --user NAME",
-		Short: "Print a room token for a user, and keep the keys that sign tokens",
+		Short: "Print a room token for a user, or manage the keys that sign tokens",
 		Long: `Print a room token, by the server that runs with --data. It signs one session in,
 as that user in that room with these permissions, whatever the policy says:
 
@@ -90,7 +90,7 @@ func runToken(ctx context.Context, opts *tokenOptions, c *admin.Client, std stdi
 func newTokenKeys(global *globalOptions, std stdio) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "keys",
-		Short: "The keys that sign tokens",
+		Short: "Manage the keys that sign tokens",
 		Long: `The keys that sign tokens, of the server that runs with --data. After a rotation the
 old key's tokens are good until they expire; no session notices it.`,
 	},

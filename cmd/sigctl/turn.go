@@ -47,17 +47,24 @@ its client refreshes it, for --max-lifetime at most.`,
 	return cmd
 }
 
+// flags adds all flags to f, the most used first.
 func (o *turnOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.StringVar(&o.realm, "realm", "sigctl", "`name` of the relay's realm, its domain for example")
-	f.StringVar(&o.publicHost, "public-host", "", "`name` or address by which others reach this machine (default: of --cert, or --external-ip, or this host's address)")
+	topic(f, "Most used", o.commonFlags)
+	o.relay.flags(f, "")
+	topic(f, "Operations", func(f *pflag.FlagSet) {
+		o.operations.flags(f)
+		f.StringSliceVar(&o.trustedProxies, "trusted-proxy", nil, "`CIDR` of a proxy in front, for --proxy-protocol (repeatable)")
+		f.StringArrayVar(&o.users, "user", nil, "`name:password` of a static user, for tests (repeatable)")
+		markSecret(f, "user", secretPair)
+	})
+}
+
+func (o *turnOptions) commonFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.realm, "realm", "sigctl", "`name` of the relay's realm, for example its domain")
+	f.StringVar(&o.publicHost, "public-host", "", "`name` or address that others reach this machine by (default: from --cert, or --external-ip, or this host's address)")
 	f.StringVar(&o.cert, "cert", "", "PEM `file` with the certificate chain for TLS and DTLS, followed while the relay runs")
 	f.StringVar(&o.key, "key", "", "PEM `file` with the certificate's key")
-	o.relay.flags(f, "")
-	f.StringSliceVar(&o.trustedProxies, "trusted-proxy", nil, "`CIDR` of a proxy in front, for --proxy-protocol (repeatable)")
-	f.StringArrayVar(&o.users, "user", nil, "`name:password` of a static user, for tests (repeatable)")
-	o.operations.flags(f)
-	markSecret(f, "user", secretPair)
 }
 
 // check returns all faults of the values, without opening anything.

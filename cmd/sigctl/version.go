@@ -14,11 +14,16 @@ func newVersion(std stdio) *cobra.Command {
 		Short: "Print the version, the commit and the Go release that built it",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			info, _ := debug.ReadBuildInfo()
-			_, err := fmt.Fprintln(std.out, versionLine(info))
+			_, err := fmt.Fprintln(std.out, version())
 			return err
 		},
 	}
+}
+
+// version says which build this is, as sigctl version and --version print it.
+func version() string {
+	info, _ := debug.ReadBuildInfo()
+	return versionLine(info)
 }
 
 // versionLine says what info tells about this binary; nil is one built without.
