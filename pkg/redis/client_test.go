@@ -11,10 +11,11 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// openError returns the text of Open's error, which never has the password.
-func openError(t *testing.T, url string) string {
+// openError returns the text of Open's error, which never has the password. A timeout of 0 is the
+// default.
+func openError(t *testing.T, url string, timeout time.Duration) string {
 	t.Helper()
-	c, err := Open(t.Context(), url, &Options{Timeout: 100 * time.Millisecond})
+	c, err := Open(t.Context(), url, &Options{Timeout: timeout})
 	if err == nil {
 		c.Close()
 		t.Fatalf("Open(%s) succeeded, want an error", url)
@@ -33,11 +34,11 @@ func TestOpenUnreachable(t *testing.T) {
 	addr := l.Addr().String()
 	l.Close()
 	want := "redis at " + addr + ": connection refused"
-	if got := openError(t, "redis://user:s3cret@"+addr); got != want {
+	if got := openError(t, "redis://user:s3cret@"+addr, 0); got != want {
 		t.Errorf("error is %q, want %q", got, want)
 	}
 	want = "redis at /nonexistent/redis.sock: no such file or directory"
-	if got := openError(t, "unix:///nonexistent/redis.sock"); got != want {
+	if got := openError(t, "unix:///nonexistent/redis.sock", 0); got != want {
 		t.Errorf("error is %q, want %q", got, want)
 	}
 }
@@ -50,7 +51,7 @@ func TestOpenSilent(t *testing.T) {
 	}
 	defer l.Close()
 	want := "redis at " + l.Addr().String() + ": no answer within 100ms"
-	if got := openError(t, "redis://:s3cret@"+l.Addr().String()); !strings.HasPrefix(got, want) {
+	if got := openError(t, "redis://:s3cret@"+l.Addr().String(), 100*time.Millisecond); !strings.HasPrefix(got, want) {
 		t.Errorf("error is %q, want %q…", got, want)
 	}
 }
@@ -67,7 +68,7 @@ func TestOpenPassword(t *testing.T) {
 	m := miniredis.RunT(t)
 	m.RequireAuth("right")
 	for _, userinfo := range []string{"", ":s3cret@"} {
-		got := openError(t, "redis://"+userinfo+m.Addr())
+		got := openError(t, "redis://"+userinfo+m.Addr(), 0)
 		if !strings.HasPrefix(got, "redis at "+m.Addr()+": ") || !strings.Contains(got, "password") {
 			t.Errorf("error with %q is %q, want one about the password", userinfo, got)
 		}
@@ -84,7 +85,7 @@ func TestOpenBadURL(t *testing.T) {
 		"", "localhost:6379", "http://localhost", "redis://:s3cret/x@localhost:6379", "redis://:1/s3cret@localhost",
 		"redis://localhost/s3cret", "redis://localhost:6379?s3cret=x", "redis://u:%s3cret@localhost",
 	} {
-		if got := openError(t, url); got != errURL.Error() {
+		if got := openError(t, url, 0); got != errURL.Error() {
 			t.Errorf("Open(%q): %q, want %q", url, got, errURL)
 		}
 	}

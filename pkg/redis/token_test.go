@@ -99,15 +99,18 @@ func testTwoNodes(t *testing.T, s testServer) {
 // testSpentExpires: an id stays as long as asked, and not for ever.
 func testSpentExpires(t *testing.T, s testServer) {
 	for id, keep := range map[string]time.Duration{"long": 90 * time.Second, "short": time.Millisecond, "past": -time.Hour} {
-		if err := s.client(t).Spent().Spend(t.Context(), id, time.Now().Add(keep)); err != nil {
+		began := time.Now()
+		if err := s.client(t).Spent().Spend(t.Context(), id, began.Add(keep)); err != nil {
 			t.Errorf("Spend(%s): %v", id, err)
 		}
 		got, err := s.raw.PTTL(t.Context(), "sigctl:token:spent:"+id).Result()
-		if most := max(keep, 0) + 2*time.Second; err != nil || got <= 0 || got > most || id == "long" && got < 80*time.Second {
-			t.Errorf("%s is kept for %v, %v, want %v to %v", id, got, err, max(keep, 0), most)
+		took := time.Since(began) // on a slow machine what is kept briefly may be gone already
+		if most := max(keep, 0) + 2*time.Second; err != nil || got > most || got+took < max(keep, time.Second) {
+			t.Errorf("%s is kept for %v after %v, %v, want %v to %v", id, got, took, err, max(keep, 0), most)
 		}
+		s.do(t, "DEL sigctl:token:spent:"+id)
 	}
-	s.wantKeys(t, "sigctl:token:spent:long", "sigctl:token:spent:past", "sigctl:token:spent:short")
+	s.wantKeys(t)
 }
 
 // testKeysLost: a Redis that lost everything gets a new key.
