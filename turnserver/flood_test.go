@@ -174,6 +174,9 @@ func TestDTLSFlood(t *testing.T) {
 			}
 		}
 		mallory.Close()
+		if i%10 == 9 { // no more at once than sockets hold
+			until(t, "the hellos are answered", func() bool { return ts.asked() >= uint64((i+1)*hellos) })
+		}
 		if i%50 == 0 {
 			bob.exchange(p, fmt.Sprint("still here ", i))
 		}
@@ -181,19 +184,21 @@ func TestDTLSFlood(t *testing.T) {
 	carol := ts.from(DTLS, "127.0.0.1", "carol") // is let in
 	carol.allocate()
 	carol.conn.Close()
-	for _, l := range ts.listeners {
-		if l.transport != DTLS {
-			continue
-		}
-		if asked := l.dtls.Stats().Asked; asked < addresses*hellos/2 { // the kernel may drop some
-			t.Errorf("%d hellos were answered, want %d", asked, addresses*hellos)
-		}
-	}
 	wantHeld(t, before.andSlack())
 	bob.exchange(p, "still here")
 	if got := ts.Stats(); got.Allocations != 1 || got.Sum().Connections != 1 {
 		t.Errorf("%d allocations, %d connections, want bob's", got.Allocations, got.Sum().Connections)
 	}
+}
+
+// asked is how many DTLS clients were asked for a cookie.
+func (ts *testServer) asked() (n uint64) {
+	for _, l := range ts.listeners {
+		if l.transport == DTLS {
+			n += l.dtls.Stats().Asked
+		}
+	}
+	return n
 }
 
 // helloRandom is where the random bytes of a ClientHello begin: behind the headers of record and message, and the version.
