@@ -22,6 +22,7 @@ var apiRate = limit.Rate{PerSecond: 50, Burst: 200}
 
 const (
 	addressTable = 1 << 16  // addresses whose rates are remembered
+	userTable    = 1 << 16  // users whose rates are remembered
 	maxAPIBody   = 16 << 10 // bytes
 )
 

@@ -30,6 +30,9 @@ func (s *Server) apiLogin(ctx context.Context, call *apiCall) (any, error) {
 	}
 	call.event.Source = id.method
 	call.event.User = id.user
+	if err := s.takeSignIn(id.user); err != nil {
+		return nil, err
+	}
 	if err := s.record(call.event); err != nil {
 		return nil, err
 	}

@@ -72,6 +72,9 @@ func (c *conn) authenticate(ctx context.Context, m protocol.Login) (id identity,
 
 // login begins the session of id in a room, or returns why not.
 func (c *conn) login(ctx context.Context, ref string, id identity, room string, began time.Time) error {
+	if err := c.server.takeSignIn(id.user); err != nil {
+		return err
+	}
 	g, err := c.server.admit(ctx, id, room, nil)
 	if err != nil {
 		return err

@@ -149,8 +149,8 @@ func (ts *testServer) join(name string) *client {
 	return c
 }
 
-// unbounded lets a session send as fast as it likes.
-var unbounded = Rates{fast, fast, fast}
+// unbounded lets a session send, and a user sign in, as fast as they like.
+var unbounded = Rates{fast, fast, fast, fast}
 
 var fast = limit.Rate{PerSecond: 1e9, Burst: 1e9}
 

@@ -25,8 +25,9 @@ const messageCost = 256
 type precedence int
 
 const (
-	bulk   precedence = 4 // descriptions, candidates, presence
+	bulk   precedence = 4 // descriptions and candidates
 	urgent precedence = 2 // short messages about a call: they still fit behind their sender's bulk
+	common precedence = 1 // presence
 )
 
 // fits reports whether one more message of a sender fits into a queue of limit bytes. What a sender

@@ -7,12 +7,13 @@ import (
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
-// Rates are how fast one session may send, by kind of message. The zero Rate of
-// each means its default.
+// Rates are how fast one session may send, by kind of message, and how often one user may sign in.
+// The zero Rate of each means its default.
 type Rates struct {
 	Candidates   limit.Rate // a batch counts as many. Default 20 a second, 100 at once: a browser finds tens
 	Descriptions limit.Rate // offers and answers. Default 5 a second, 20 at once
 	Others       limit.Rate // Default 10 a second, 50 at once
+	SignIns      limit.Rate // of one user, over WebSocket and HTTP API together. Default 1 a second, 20 at once
 }
 
 func (r Rates) withDefaults() Rates {
@@ -24,6 +25,7 @@ func (r Rates) withDefaults() Rates {
 	set(&r.Candidates, 20, 100)
 	set(&r.Descriptions, 5, 20)
 	set(&r.Others, 10, 50)
+	set(&r.SignIns, 1, 20)
 	return r
 }
 
@@ -68,4 +70,16 @@ func (r *rates) take(now time.Time, limits *Rates, m protocol.FromClient) time.D
 		return r.descriptions.Take(now, limits.Descriptions, 1)
 	}
 	return r.others.Take(now, limits.Others, 1)
+}
+
+// takeSignIn refuses a user who signs in too often. It is for those whose credentials have proved
+// right: nobody else can use up a user's sign-ins.
+func (s *Server) takeSignIn(name string) error {
+	wait := s.signIns.Take(name, 1)
+	if wait == 0 {
+		return nil
+	}
+	r := refuse(protocol.CodeRateLimited, name+" signs in too often", "too many sign-ins of one user")
+	r.told.RetryAfter = wholeSeconds(wait)
+	return r
 }

@@ -17,11 +17,11 @@ type room struct {
 
 	mu       sync.Mutex
 	members  map[string]*session
-	watchers map[*session]struct{} // members that asked who is here
+	presence presence
 }
 
 func newRoom(name string) *room {
-	return &room{name: name, members: map[string]*session{}, watchers: map[*session]struct{}{}}
+	return &room{name: name, members: map[string]*session{}}
 }
 
 // join takes the session in. Who has read the welcome can be called, and nothing
@@ -34,7 +34,7 @@ func (r *room) join(s *session, ref string, welcome protocol.LoginReply) {
 	}
 	r.members[s.name] = s
 	s.conn.send(ref, welcome)
-	r.tellWatchersLocked(protocol.Joined{Name: s.name, Room: r.name})
+	r.changedLocked(s.name, true, "")
 }
 
 // leave takes the session out and tells those it was in a call with.
@@ -48,9 +48,9 @@ func (r *room) leave(s *session, code protocol.CloseCode) {
 
 func (r *room) leaveLocked(s *session, code protocol.CloseCode) {
 	delete(r.members, s.name)
-	delete(r.watchers, s)
+	r.unwatchLocked(s)
 	r.hangUpLocked(s, protocol.ReasonDisconnected)
-	r.tellWatchersLocked(protocol.Left{Name: s.name, Room: r.name, Reason: code.String()})
+	r.changedLocked(s.name, false, code.String())
 }
 
 // hangUp leaves every call of s.
@@ -72,25 +72,12 @@ func (r *room) hangUpLocked(s *session, reason string) {
 	}
 }
 
-func (r *room) tellWatchersLocked(m protocol.FromServer) {
-	if len(r.watchers) == 0 {
-		return
-	}
-	frame, err := protocol.EncodeServer("", m)
-	if err != nil {
-		return // our own types always encode
-	}
-	for w := range r.watchers {
-		w.conn.enqueue(slices.Clone(frame))
-	}
-}
-
 // watch tells s who is here, and from now on who comes and goes. Presence is for
 // those who ask: telling everybody about everybody costs the square of the room.
 func (r *room) watch(s *session, ref string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.watchers[s] = struct{}{}
+	r.watchLocked(s)
 	total := len(r.members) - 1
 	list := protocol.PeerList{Peers: make([]protocol.Peer, 0, min(total, protocol.MaxPeers)), Total: total}
 	for name := range r.members {

@@ -12,7 +12,7 @@ func TestSignInFailureIsSaidBesideTheForm(t *testing.T) {
 	for _, tt := range []struct{ name, password, room, want, focus string }{
 		{"alice", "wrong", "", "Wrong name or password.", "password"},
 		{"taken", "taken-password", "", "This name is already in use. Sign out there first.", "password"},
-		{"hasty", "any", "", "Too many failed attempts. Try again in 8 s.", "password"},
+		{"hasty", "any", "", "Too many attempts. Try again in 8 s.", "password"},
 		{"alice", "alice-password", "vault", "You are not allowed to join the room vault.", "room"},
 		{"alice", "alice-password", "full", "The room full is full, or the server is busy. Try again in 10 s.", "password"},
 		{"alice", "alice-password", "room/7", "A room’s name has letters, digits and . _ @ + - only.", "room"},

@@ -114,9 +114,9 @@ func TestAnswersThatAreNoTokens(t *testing.T) {
 		{"markup for a code", text(400, `{"code":"<img src=x>","message":"<img src=x onerror=alert(1)>"}`), "The server said: <img src=x onerror=alert(1)>"},
 		{"name of a built-in", text(400, `{"code":"__proto__","message":{}}`), "The server said: [object Object]"},
 		{"message without an end", text(400, `{"code":"?","message":"`+strings.Repeat("a", 9999)+`"}`), "The server said: " + strings.Repeat("a", 183)},
-		{"wait without an end", text(429, `{"code":"rate_limited","retryAfter":1e308}`), "Too many failed attempts. Try again later."},
-		{"wait that is markup", text(429, `{"code":"rate_limited","retryAfter":"<b>1"}`), "Too many failed attempts. Try again in a moment."},
-		{"proxy's limit", text(429, `<h1>slow down</h1>`, "Retry-After", "12"), "Too many failed attempts. Try again in 12 s."},
+		{"wait without an end", text(429, `{"code":"rate_limited","retryAfter":1e308}`), "Too many attempts. Try again later."},
+		{"wait that is markup", text(429, `{"code":"rate_limited","retryAfter":"<b>1"}`), "Too many attempts. Try again in a moment."},
+		{"proxy's limit", text(429, `<h1>slow down</h1>`, "Retry-After", "12"), "Too many attempts. Try again in 12 s."},
 		{"proxy's fault", text(502, `<h1>bad gateway</h1>`), busy},
 		{"teapot", text(418, ``), unusable},
 	} {

@@ -5,7 +5,7 @@ import { validName } from "./names.js";
 const errors = {
   bad_credentials: () => "Wrong name or password.",
   already_logged_in: () => "This name is already in use. Sign out there first.",
-  rate_limited: (m) => `${m.name ? "Too much was sent at once." : "Too many failed attempts."} Try again ${wait(m.retryAfter)}.`,
+  rate_limited: (m) => `${m.name ? "Too much was sent at once." : "Too many attempts."} Try again ${wait(m.retryAfter)}.`,
   token_expired: () => "Your sign-in has expired. Sign in again.",
   token_replayed: () => "Your sign-in was used already. Sign in again.",
   peer_offline: (m) => `${validName(m.name) ? m.name : "This person"} is not here.`,
