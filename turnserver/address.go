@@ -2,8 +2,6 @@ package turnserver
 
 import (
 	"errors"
-	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -47,21 +45,6 @@ type fiveTuple struct {
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// hostNets returns the networks of this machine, each as its own address there with the network's length.
-func hostNets() ([]netip.Prefix, error) {
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("list this machine's addresses: %w", err)
-	}
-	var nets []netip.Prefix
-	for _, address := range addresses {
-		if prefix, err := netip.ParsePrefix(address.String()); err == nil {
-			nets = append(nets, prefix)
-		}
-	}
-	return nets, nil
-}
-
 // addressesOf returns each address of a family once, since several interfaces may share one; those that need a zone
 // to be reached are left out.
 func addressesOf(nets []netip.Prefix, f family) []netip.Addr {
@@ -78,7 +61,7 @@ func addressesOf(nets []netip.Prefix, f family) []netip.Addr {
 const wsaEADDRNOTAVAIL = syscall.Errno(10049)
 
 // hintUnavailable says what isUnavailable may mean at an address that is listed.
-const hintUnavailable = "an IPv6 address that has just come up can be used after some seconds: restart then; one that is a duplicate (dadfailed) has to be changed"
+const hintUnavailable = "the relay tries again: an IPv6 address that has just come up can be used after some seconds; change one that is a duplicate (dadfailed)"
 
 // isUnavailable reports whether an address could not be bound because this machine does not have it, or does not use it yet:
 // an IPv6 one is listed, but cannot be bound, while it is tentative and if another machine has it (RFC 4862 section 5.4).

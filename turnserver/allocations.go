@@ -3,6 +3,7 @@ package turnserver
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -162,6 +163,21 @@ func (a *allocations) ofEach(found []*allocation, packets []udp.Packet, server n
 			found = append(found, found[len(found)-1])
 		} else {
 			found = append(found, a.byClient[fiveTuple{client: p.From, server: server, transport: UDP}])
+		}
+	}
+	return found
+}
+
+// on returns the allocations whose relayed address, or the address at which their client reached us, is one of ips.
+func (a *allocations) on(ips []netip.Addr) (found []*allocation) {
+	if len(ips) == 0 {
+		return nil
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for _, x := range a.byRelay {
+		if slices.Contains(ips, x.local.Addr()) || slices.Contains(ips, x.client.server.Addr()) {
+			found = append(found, x)
 		}
 	}
 	return found

@@ -13,7 +13,7 @@ import (
 // wantAt is where a client that a proxy of this machine has brought is relayed: at no loopback address, if the client is
 // of another machine and this machine has any other address.
 func (ts *testServer) wantAt(client netip.Addr) netip.Addr {
-	ips := ts.policy.Load().host.listenIPs
+	ips := ts.policy.Load().host.served
 	if i := slices.IndexFunc(ips, func(ip netip.Addr) bool { return ip.Is4() && !ip.IsLoopback() }); i >= 0 && !client.IsLoopback() {
 		return ips[i]
 	}

@@ -26,7 +26,11 @@ func (s *Server) Check(ctx context.Context) error {
 	if s.guard.alternate.Load() != nil {
 		return ErrDraining
 	}
-	at := s.Addrs(UDP)[0]
+	addrs := s.Addrs(UDP)
+	if len(addrs) == 0 {
+		return errors.New("check relay: this machine has no address at which UDP is served")
+	}
+	at := addrs[0]
 	conn, err := new(net.Dialer).DialContext(ctx, "udp", at.String())
 	if err != nil {
 		return fmt.Errorf("check relay: %w", err)

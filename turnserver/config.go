@@ -34,8 +34,8 @@ const (
 // Config says what a relay does. Zero values mean the defaults.
 type Config struct {
 	// Listen is where clients are served over UDP and TCP, "host:port" each. An empty host is every address of this
-	// machine as it is now, 0.0.0.0 every IPv4 and [::] every IPv6 one, each with a socket of its own. Port 0 picks
-	// one, the same for all addresses of a host and both transports. Needed.
+	// machine, also one that comes later; 0.0.0.0 is every IPv4 and [::] every IPv6 one. Each has a UDP socket of its
+	// own. Port 0 picks one, the same for all addresses of a host and both transports. Needed.
 	Listen []string
 
 	// TLSListen and DTLSListen are where clients are served over TLS (TCP) and DTLS (UDP), in the same form. Default
@@ -48,6 +48,9 @@ type Config struct {
 
 	// Proxies says which peers of TCP and TLS connections speak the PROXY protocol. Default none.
 	Proxies *listen.Proxies
+
+	// Addresses are this machine's, as they change. Nil: the server follows them itself.
+	Addresses Addresses
 
 	// Realm is told to clients, and is part of their keys. Needed.
 	Realm string
@@ -67,7 +70,7 @@ type Config struct {
 	MinPort, MaxPort uint16
 
 	// Allow and Deny change which peers may be reached; Deny wins. See Server.SetPeers. By default all public addresses
-	// may be, and none that is loopback, private, link-local or otherwise special, or this machine's as it is now.
+	// may be, and none that is loopback, private, link-local or otherwise special, or this machine's own.
 	// Allow opens neither multicast and broadcast addresses, nor this relay's own ports, nor Reserved. A peer that has an
 	// allocation of this server may always be reached there, whatever the lists say of its address.
 	//

@@ -37,7 +37,7 @@ type guardConn struct {
 func (ts *testServer) at(from, user string) *testClient {
 	l := ts.listeners[0]
 	g := &guardConn{guard: ts.guard, client: &client{
-		fiveTuple: fiveTuple{client: netip.MustParseAddrPort(from), server: l.address, transport: l.transport}, listener: l, shard: &shard{socket: l.sockets[0]},
+		fiveTuple: fiveTuple{client: netip.MustParseAddrPort(from), server: l.address, transport: l.transport}, listener: l, shard: &shard{socket: l.places[0].sockets[0]},
 	}}
 	credential := ts.secrets.Issue(user, 10*time.Minute, ts.clock.now())
 	return &testClient{t: ts.t, name: user, conn: g, username: credential.Username, password: credential.Password, realm: testRealm}

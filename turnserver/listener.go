@@ -14,160 +14,69 @@ import (
 	"github.com/sigctl/sigctl/turnserver/internal/stream"
 )
 
-// listener serves clients at one address over one transport.
+// listener serves clients over one transport at one port: of one address, or, where that is a wildcard, of
+// every address of its family that this machine has.
 type listener struct {
 	// set at construction
 	server    *Server
 	transport Transport
-	address   netip.AddrPort
-	sockets   []*udp.Socket    // UDP and DTLS: shards of the address
-	accepting net.Listener     // TCP and TLS
+	address   netip.AddrPort   // a wildcard stays one; the port is set once it is known
 	streams   *stream.Acceptor // all but UDP
 	dtls      *dtls.Listener   // DTLS
 
 	counters counters
+
+	// guarded by server.mu
+	places []*place
+	faults map[netip.Addr]string // why there is no place at an address of a wildcard, as it was logged
 }
 
-// maxPortTries is how often a free port is looked for that all addresses of a host can have.
-const maxPortTries = 16
-
-// bind opens all listeners or none, and says what is wrong with each address, naming it once.
-func (s *Server) bind(nets []netip.Prefix) ([]*listener, error) {
-	var all []*listener
-	var faults []error
-	add := func(addresses []string, transports ...Transport) {
-		for _, address := range addresses {
-			opened, err := s.bindAddress(address, nets, transports)
-			if err != nil {
-				faults = append(faults, err)
-			}
-			all = append(all, opened...)
-		}
-	}
-	add(s.Listen, UDP, TCP)
-	add(s.TLSListen, TLS)
-	add(s.DTLSListen, DTLS)
-	if len(faults) != 0 {
-		closeAll(all)
-		return nil, errors.Join(faults...)
-	}
-	s.shared = &listener{server: s, transport: TLS}
-	s.shared.streams = &stream.Acceptor{Log: s.Logger, Handle: s.shared.serveConn}
-	return all, nil
+// place is an address at which a listener has sockets. Connections know which address was asked, so that
+// the one place of a TCP or TLS wildcard is the wildcard itself.
+type place struct {
+	ip        netip.Addr
+	sockets   []*udp.Socket // UDP and DTLS: shards of the address
+	accepting net.Listener  // TCP and TLS
 }
 
-// bindAddress opens the listeners of one "host:port".
-func (s *Server) bindAddress(address string, nets []netip.Prefix, transports []Transport) ([]*listener, error) {
-	host, service, err := net.SplitHostPort(address)
-	if err != nil {
-		var malformed *net.AddrError
-		if errors.As(err, &malformed) {
-			err = errors.New(malformed.Err) // without the address
-		}
-		return nil, fmt.Errorf("listen on %q: %w", address, err)
-	}
-	port, err := net.LookupPort("udp", service)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %q: %w", address, err)
-	}
-	ips, err := hostIPs(host)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %q: %w", address, err)
-	}
-	for range maxPortTries {
-		var opened []*listener
-		if opened, err = s.bindEach(ips, uint16(port), nets, transports); err == nil || port != 0 {
-			return opened, err
-		}
-	}
-	return nil, err
-}
-
-// hostIPs returns the addresses of a host: the unspecified ones for an empty host.
-func hostIPs(host string) ([]netip.Addr, error) {
-	if host == "" {
-		return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}, nil
-	}
-	at, err := net.ResolveUDPAddr("udp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return nil, err
-	}
-	return []netip.Addr{unmap(at.AddrPort()).Addr()}, nil
-}
-
-// bindEach opens one port at all ips for all transports, or nothing. Port 0 is the one that the kernel gives to the
-// first. Of the addresses that a wildcard stands for, those that cannot be used now are left out, as long as one is left.
-func (s *Server) bindEach(ips []netip.Addr, port uint16, nets []netip.Prefix, transports []Transport) (opened []*listener, err error) {
-	for _, transport := range transports {
-		before, none := len(opened), fmt.Errorf("listen on %v: this machine has no address of that kind", ips[0])
-		for _, ip := range ips {
-			for _, at := range placesOf(ip, nets, transport) {
-				l, err := s.bindOne(transport, netip.AddrPortFrom(at, port))
-				if err != nil && at != ip && isUnavailable(err) {
-					s.Logger.Warn("an address of this machine cannot be used now: clients are not served there",
-						"addr", at, "transport", transport, "err", err, "hint", hintUnavailable)
-					none = err
-					continue
-				}
-				if err != nil {
-					closeAll(opened)
-					return nil, err
-				}
-				opened = append(opened, l)
-				port = l.address.Port()
-			}
-		}
-		if len(opened) == before {
-			closeAll(opened)
-			return nil, none
-		}
-	}
-	return opened, nil
-}
-
-// placesOf returns where the sockets of a transport are that serve ip: for a wildcard one at each address of its family.
-func placesOf(ip netip.Addr, nets []netip.Prefix, transport Transport) []netip.Addr {
-	if !ip.IsUnspecified() {
-		return []netip.Addr{ip}
-	}
-	places := addressesOf(nets, familyOf(ip))
-	if (transport == TCP || transport == TLS) && len(places) > 0 {
-		return []netip.Addr{ip} // a connection knows which address was asked
-	}
-	return places
-}
-
-func (s *Server) bindOne(transport Transport, at netip.AddrPort) (*listener, error) {
-	l := &listener{server: s, transport: transport, address: at}
-	var err error
-	switch transport {
-	case UDP, DTLS:
-		if l.sockets, err = bindShards(at, s.Shards); err == nil {
-			l.address = l.sockets[0].LocalAddr()
-		}
-	case TCP, TLS:
-		network := [...]string{"tcp4", "tcp6"}[familyOf(at.Addr())]
-		if l.accepting, err = net.Listen(network, at.String()); err == nil {
-			l.address = unmap(l.accepting.Addr().(*net.TCPAddr).AddrPort())
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) newListener(transport Transport, address netip.AddrPort) (*listener, error) {
+	l := &listener{server: s, transport: transport, address: address, faults: make(map[netip.Addr]string)}
 	if transport != UDP {
 		l.streams = &stream.Acceptor{Proxies: s.Proxies, Log: s.Logger, Handle: l.serveConn}
 	}
-	if transport == TLS {
+	var err error
+	switch transport {
+	case TLS:
 		l.streams.TLS = s.tls()
-	}
-	if transport == DTLS {
+	case DTLS:
 		l.dtls, err = dtls.New(&dtls.Config{Certificate: s.certificate, Log: s.Logger, Handle: l.streams.ServeMessages})
-		if err != nil {
-			closeAll([]*listener{l})
-			return nil, err
+	}
+	return l, err
+}
+
+// open opens the listener's place at ip. Port 0 becomes the one that the kernel gives.
+func (l *listener) open(ip netip.Addr) (*place, error) {
+	p, at := &place{ip: ip}, netip.AddrPortFrom(ip, l.address.Port())
+	var err error
+	switch l.transport {
+	case UDP, DTLS:
+		if p.sockets, err = bindShards(at, l.server.Shards); err == nil {
+			at = p.sockets[0].LocalAddr()
+		}
+	case TCP, TLS:
+		network := [...]string{"tcp4", "tcp6"}[familyOf(ip)]
+		if p.accepting, err = net.Listen(network, at.String()); err == nil {
+			at = unmap(p.accepting.Addr().(*net.TCPAddr).AddrPort())
 		}
 	}
-	return l, nil
+	if err != nil {
+		return nil, err
+	}
+	if l.address.Port() == 0 {
+		l.address = netip.AddrPortFrom(l.address.Addr(), at.Port())
+	}
+	l.places = append(l.places, p)
+	return p, nil
 }
 
 // bindShards opens n sockets at one address that nobody else has.
@@ -209,25 +118,8 @@ func (s *Server) certificate() (*tls.Certificate, error) {
 	return &s.TLS.Certificates[0], nil
 }
 
-// checkExternals says whether relays can be opened there.
-func (s *Server) checkExternals() error {
-	var faults []error
-	for _, at := range s.external {
-		if !at.local.IsValid() {
-			continue
-		}
-		socket, err := udp.Listen(netip.AddrPortFrom(at.local, 0), nil)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("external IP: %w (it must be an address of this machine; behind a NAT write PUBLIC/LOCAL)", err))
-			continue
-		}
-		socket.Close()
-	}
-	return errors.Join(faults...)
-}
-
-// start begins to serve.
-func (l *listener) start() {
+// start begins to serve at a place.
+func (l *listener) start(p *place) {
 	run := func(serve func() error) {
 		l.server.running.Go(func() {
 			if err := serve(); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -235,15 +127,15 @@ func (l *listener) start() {
 			}
 		})
 	}
-	for _, socket := range l.sockets {
+	for _, socket := range p.sockets {
 		if l.transport == UDP {
 			run(func() error { return l.serveUDP(socket) })
 		} else {
 			run(func() error { return l.dtls.Serve(socket) })
 		}
 	}
-	if l.accepting != nil {
-		run(func() error { return l.streams.Serve(l.accepting) })
+	if p.accepting != nil {
+		run(func() error { return l.streams.Serve(p.accepting) })
 	}
 }
 
@@ -280,14 +172,20 @@ func (l *listener) close() {
 	if l.dtls != nil {
 		l.dtls.Close() // clients are told, as long as there is a socket
 	}
-	for _, socket := range l.sockets {
-		socket.Close()
-	}
-	if l.accepting != nil {
-		l.accepting.Close()
+	for _, p := range l.places {
+		p.close()
 	}
 	if l.streams != nil {
 		l.streams.Close()
+	}
+}
+
+func (p *place) close() {
+	for _, socket := range p.sockets {
+		socket.Close()
+	}
+	if p.accepting != nil {
+		p.accepting.Close()
 	}
 }
 
@@ -297,12 +195,20 @@ func closeAll(listeners []*listener) {
 	}
 }
 
-// Addrs returns where clients are served over a transport, in the order of the configuration.
+// Addrs returns where clients are served now over a transport, in the order of the configuration. Of a
+// wildcard for UDP and DTLS that is every address that this machine has.
 func (s *Server) Addrs(transport Transport) []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var addrs []netip.AddrPort
 	for _, l := range s.listeners {
-		if l.transport == transport {
-			addrs = append(addrs, l.address)
+		if l.transport != transport {
+			continue
+		}
+		for _, p := range l.places {
+			if _, gone := s.gone[p.ip]; !gone {
+				addrs = append(addrs, netip.AddrPortFrom(p.ip, l.address.Port()))
+			}
 		}
 	}
 	return addrs
@@ -314,8 +220,9 @@ func (s *Server) Addrs(transport Transport) []netip.AddrPort {
 func (s *Server) URLs(host string) []string {
 	var urls []string
 	add := func(transport Transport, format string) {
-		for _, at := range s.Addrs(transport) {
-			if url := fmt.Sprintf(format, net.JoinHostPort(host, strconv.Itoa(int(at.Port())))); !slices.Contains(urls, url) {
+		for _, l := range s.listeners {
+			url := fmt.Sprintf(format, net.JoinHostPort(host, strconv.Itoa(int(l.address.Port()))))
+			if l.transport == transport && !slices.Contains(urls, url) {
 				urls = append(urls, url)
 			}
 		}

@@ -98,7 +98,7 @@ func (s *Server) relayAt(client, reached netip.Addr, f family) (external, bool) 
 	if at := s.external[f]; at.local.IsValid() {
 		return at, true
 	}
-	ips := s.policy.Load().host.listenIPs
+	ips := s.policy.Load().host.served
 	loopback := reached.IsLoopback() && client.IsLoopback()
 	if familyOf(reached) == f && reached.IsLoopback() == loopback && slices.Contains(ips, reached) { // others are not known to the policy
 		return external{reached, reached}, true

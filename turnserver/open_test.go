@@ -48,7 +48,7 @@ func TestRelayAtLoopback(t *testing.T) {
 		{"127.0.0.1/32", "198.51.100.7", "127.0.0.1", "127.0.0.1", ""},
 	} {
 		p := *ts.policy.Load()
-		p.host.listenIPs = prefixIPs(strings.Fields(tt.listen)...)
+		p.host.served = prefixIPs(strings.Fields(tt.listen)...)
 		ts.policy.Store(&p)
 		for f, want := range map[family]string{ipv4: tt.want4, ipv6: tt.want6} {
 			at, ok := ts.relayAt(netip.MustParseAddr(tt.client), netip.MustParseAddr(tt.reached), f)

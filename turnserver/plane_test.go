@@ -33,7 +33,7 @@ func newPlane(t testing.TB, change func(*Config)) *plane {
 	}
 	t.Cleanup(func() { s.Close() })
 	l := s.listeners[0]
-	return &plane{s, t, &shard{socket: l.sockets[0], batch: newBatch(l)}}
+	return &plane{s, t, &shard{socket: l.places[0].sockets[0], batch: newBatch(l)}}
 }
 
 // flow is an allocation with its client, which the library knows nothing of.

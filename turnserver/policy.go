@@ -47,18 +47,20 @@ func prefixes(texts ...string) []netip.Prefix {
 	return list
 }
 
-// policy says which peers may be reached. It never changes: SetPeers makes a new one, with another version.
+// policy says which peers may be reached. It never changes: when the peer lists or this machine's addresses
+// change, another policy takes its place, with another version.
 type policy struct {
 	version              uint64
 	allow, deny, special []netip.Prefix
 	host                 hostAddresses
 }
 
-// hostAddresses are those of this machine and server as they were at the start.
+// hostAddresses are those of this machine and server.
 type hostAddresses struct {
 	relayIPs    []netip.Addr   // of this server, in both forms: their other ports are this machine's services
 	nets        []netip.Prefix // of this machine's interfaces, each with the address there
-	listenIPs   []netip.Addr
+	listenIPs   []netip.Addr   // where the server listens, or will as soon as it can
+	served      []netip.Addr   // those of listenIPs where it does
 	listenPorts []uint16
 	reserved    []netip.AddrPort
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sigctl/sigctl/pkg/hostaddr"
 )
 
 var errServing = errors.New("it is served already")
@@ -23,7 +25,8 @@ type Server struct {
 	control      *control
 	guard        *guard
 	listeners    []*listener
-	shared       *listener // for connections that others accept, see ServeConn
+	shared       *listener         // for connections that others accept, see ServeConn
+	watcher      *hostaddr.Watcher // nil: Config.Addresses is given
 
 	policy  atomic.Pointer[policy]
 	created atomic.Uint64 // allocations since the start
@@ -39,28 +42,41 @@ type Server struct {
 	mu      sync.Mutex
 	serving bool
 	closed  bool
+	gone    map[netip.Addr]time.Time // addresses that this machine no longer has, and since when
 }
 
 // Listen checks the configuration and opens all sockets, or none. Its error names all faults.
 func Listen(cfg *Config) (*Server, error) { return listenAt(cfg, time.Now) }
 
-func listenAt(cfg *Config, now func() time.Time) (*Server, error) {
+func listenAt(cfg *Config, now func() time.Time) (_ *Server, err error) {
 	settings, err := cfg.check()
 	if err != nil {
 		return nil, fmt.Errorf("configure relay: %w", err)
 	}
-	nets, err := hostNets()
-	if err != nil {
-		return nil, fmt.Errorf("start relay: %w", err)
-	}
 	s := &Server{
 		settings: settings,
 		auth:     &auth{realm: settings.Realm, secrets: settings.Secrets, users: settings.Users, probe: newProbeUser(), now: now},
+		gone:     make(map[netip.Addr]time.Time),
 		failed:   make(chan error, 1),
 		closing:  make(chan struct{}),
 	}
 	s.allocations = newAllocations(s.MaxAllocations, s.UserQuota, newBandwidth(s.UserBandwidth, s.Bandwidth))
 	s.guard = newGuard(s)
+	if err := s.openAll(); err != nil {
+		return nil, fmt.Errorf("start relay: %w", err)
+	}
+	return s, nil
+}
+
+// openAll opens what a server needs of the system, or nothing.
+func (s *Server) openAll() (err error) {
+	if s.Addresses == nil {
+		if s.watcher, err = hostaddr.Open(s.Logger); err != nil {
+			return err
+		}
+		s.Addresses = s.watcher
+	}
+	nets := netsOf(s.Addresses.Current())
 	s.listeners, err = s.bind(nets)
 	err = errors.Join(err, s.checkExternals())
 	if err == nil {
@@ -68,35 +84,17 @@ func listenAt(cfg *Config, now func() time.Time) (*Server, error) {
 	}
 	if err != nil {
 		closeAll(s.listeners)
-		return nil, fmt.Errorf("start relay: %w", err)
+		return errors.Join(err, s.closeWatcher())
 	}
-	s.policy.Store(s.newPolicy(nets))
-	return s, nil
+	s.policy.Store(&policy{version: 1, allow: s.Allow, deny: s.Deny, special: defaultDeny(), host: s.hostAddresses(nets)})
+	return nil
 }
 
-// newPolicy is what the configuration says of peers.
-func (s *Server) newPolicy(nets []netip.Prefix) *policy {
-	p := &policy{version: 1, allow: s.Allow, deny: s.Deny, special: defaultDeny(), host: hostAddresses{nets: nets, reserved: s.Reserved}}
-	for _, l := range s.listeners {
-		ips := []netip.Addr{l.address.Addr()}
-		if ips[0].IsUnspecified() { // TCP and TLS
-			ips = addressesOf(nets, familyOf(ips[0]))
-		}
-		p.host.listenIPs = append(p.host.listenIPs, ips...)
-		p.host.listenPorts = append(p.host.listenPorts, l.address.Port())
+func (s *Server) closeWatcher() error {
+	if s.watcher == nil {
+		return nil
 	}
-	for f, at := range s.external {
-		if at.local.IsValid() {
-			p.host.relayIPs = append(p.host.relayIPs, at.local, at.public)
-			continue
-		}
-		for _, ip := range p.host.listenIPs { // see relayAt
-			if familyOf(ip) == family(f) {
-				p.host.relayIPs = append(p.host.relayIPs, ip)
-			}
-		}
-	}
-	return p
+	return s.watcher.Close()
 }
 
 // SetPeers changes which peers may be reached, from the next packet on; see Config.Allow. On an error nothing changes.
@@ -119,7 +117,7 @@ func (s *Server) SetPeers(allow, deny []netip.Prefix) error {
 // called once: a second call fails and ends the first.
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.Close()
-	if err := s.startListeners(); err != nil {
+	if err := s.startListeners(ctx); err != nil {
 		return fmt.Errorf("start relay: %w", err)
 	}
 	select {
@@ -132,7 +130,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 }
 
-func (s *Server) startListeners() error {
+func (s *Server) startListeners(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -143,8 +141,11 @@ func (s *Server) startListeners() error {
 	}
 	s.serving = true
 	for _, l := range s.listeners {
-		l.start()
+		for _, p := range l.places {
+			l.start(p)
+		}
 	}
+	s.running.Go(func() { s.follow(ctx) })
 	return nil
 }
 
@@ -198,6 +199,7 @@ func (s *Server) Close() error {
 		s.reservations.close()
 		s.control.close()
 		s.running.Wait()
+		s.closeWatcher()
 	})
 	return nil
 }

@@ -30,10 +30,11 @@ type shard struct {
 func (s *shard) fromClients(packets []udp.Packet) {
 	b, l := s.batch, s.batch.listener
 	b.begin()
-	s.owners = l.server.allocations.ofEach(s.owners[:0], packets, l.address)
+	at := s.socket.LocalAddr()
+	s.owners = l.server.allocations.ofEach(s.owners[:0], packets, at)
 	for i, p := range packets {
 		if !b.fromClient(s.owners[i], p.Data) {
-			tuple := fiveTuple{client: p.From, server: l.address, transport: UDP}
+			tuple := fiveTuple{client: p.From, server: at, transport: UDP}
 			b.control(&client{fiveTuple: tuple, listener: l, shard: s}, p.Data)
 		}
 	}
