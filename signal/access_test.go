@@ -103,7 +103,7 @@ func (as *accessServer) start(t testing.TB) {
 	as.testServer = newTestServer(t, &Config{
 		Users: user.NewAuthenticator(as.store, &user.AuthOptions{Params: user.MinimalParams}), Names: as.store,
 		Tokens: as.tokens, Outside: outside, Policy: func() *policy.Policy { return rules },
-		Audit: as.log, URL: "wss://signal.example.com",
+		Audit: as.log, URL: func() string { return "wss://signal.example.com" },
 		ICEServers: func(string) ([]protocol.ICEServer, time.Time) {
 			return []protocol.ICEServer{{URLs: []string{"stun:192.0.2.1:3478"}}}, time.Now().Add(10 * time.Minute)
 		},

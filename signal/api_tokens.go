@@ -92,7 +92,7 @@ func (s *Server) apiJoin(ctx context.Context, call *apiCall) (any, error) {
 	return protocol.RoomToken{
 		Token: text, User: id.user, Room: g.room, Permissions: g.permissions,
 		ICEServers: servers, ICETransportPolicy: g.rules.ICETransportPolicy,
-		TTL: secondsUntil(c.Expires, expires), URL: s.cfg.URL,
+		TTL: secondsUntil(c.Expires, expires), URL: s.cfg.URL(),
 	}, nil
 }
 

@@ -70,8 +70,9 @@ type Config struct {
 	// TokenTTL is how long a room token lives, 5 to 15 minutes, default 10.
 	TokenTTL time.Duration
 
-	// URL is that of the WebSocket as clients reach it, told with a room token.
-	URL string
+	// URL returns the URL at which clients reach the WebSocket now. The server tells it with a room
+	// token. Nil: it tells none.
+	URL func() string
 
 	// HSTS tells browsers to come by TLS alone from now on (RFC 6797). Not for a
 	// development certificate: it would hold for every port of the host.
@@ -174,6 +175,9 @@ func (c *Config) withDefaults() (Config, error) {
 	cfg.MaxQueue = max(cfg.MaxQueue, protocol.MaxFrame)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.URL == nil {
+		cfg.URL = func() string { return "" }
 	}
 	if cfg.ICEServers == nil {
 		cfg.ICEServers = func(string) ([]protocol.ICEServer, time.Time) { return nil, time.Time{} }

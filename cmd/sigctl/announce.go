@@ -23,7 +23,8 @@ func (a *app) announce(w io.Writer) {
 	if a.relay != nil {
 		a.relay.announce(w)
 	}
-	for _, s := range slices.Concat(a.ice.all.stun, a.ice.all.turn) {
+	ice := a.ice.urls()
+	for _, s := range slices.Concat(ice.stun, ice.turn) {
 		line("ICE", s)
 	}
 	announceOperations(w, a.operations)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sigctl/sigctl/pkg/audit"
+	"github.com/sigctl/sigctl/pkg/hostaddr"
 	"github.com/sigctl/sigctl/pkg/policy"
 	"github.com/sigctl/sigctl/pkg/token"
 	"github.com/sigctl/sigctl/pkg/token/oidc"
@@ -30,8 +31,8 @@ type app struct {
 	std        stdio
 	log        *slog.Logger
 	data       dataDir
-	tls        *serverTLS // nil: plain text
-	public     string     // host by which others reach this machine
+	addresses  *hostaddr.Watcher // of this machine
+	tls        *serverTLS        // nil: plain text
 	backing    backing
 	audit      *audit.Log // nil: off
 	tokens     *token.Authority
@@ -66,6 +67,7 @@ func newApp(ctx context.Context, opts *serveOptions, std stdio, log *slog.Logger
 		a.openAudit,
 		a.openBacking,
 		a.openAccess,
+		a.openAddresses,
 		a.openTLS,
 		a.openListeners,
 		a.openRelay,
@@ -86,6 +88,7 @@ func (a *app) serve(ctx context.Context) error {
 	g.Go(func() error { trimMemory(ctx, a.signal.Sessions); return nil })
 	if a.relay != nil {
 		g.Go(func() error { return a.relay.serve(ctx) })
+		g.Go(func() error { watchURLs(ctx, a.addresses, a.relayURLs, a.log); return nil })
 	}
 	g.Go(func() error {
 		return serveOperations(ctx, a.operations, newMetrics(a.relay, a.signal.Sessions), a.ready)
@@ -139,6 +142,14 @@ func (a *app) openAdmin(context.Context) (err error) {
 	return nil
 }
 
+func (a *app) openAddresses(context.Context) (err error) {
+	if a.addresses, err = hostaddr.Open(a.log); err != nil {
+		return err
+	}
+	a.onClose(a.addresses.Close)
+	return nil
+}
+
 // openListeners opens those of signaling and of operations, which no peer of the relay
 // can be.
 func (a *app) openListeners(context.Context) (err error) {
@@ -165,8 +176,7 @@ func (a *app) openSignal(context.Context) (err error) {
 	if clients != nil {
 		config = clients.Server(config)
 	}
-	a.public = a.tls.publicHost(a.opts.publicHost, &a.opts.relay)
-	a.ice = newICEIssuer(a.relayURLs(), a.opts.iceServers, a.secrets)
+	a.ice = newICEIssuer(a.relayURLs, a.opts.iceServers, a.secrets)
 	maps.Copy(a.ice.voided, a.kicked)
 	proxies, err := a.opts.proxy.proxies()
 	if err != nil {
@@ -182,7 +192,7 @@ func (a *app) openSignal(context.Context) (err error) {
 		Clients:      clients,
 		Proxies:      proxies,
 		Audit:        a.audit,
-		URL:          a.webSocketURL(),
+		URL:          a.webSocketURL,
 		HSTS:         a.opts.cert != "",
 		ICEServers:   a.ice.servers,
 		AllowOrigins: a.opts.origins(),

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -17,6 +18,7 @@ func (a *app) openRelay(context.Context) (err error) {
 	}
 	cfg := &turnserver.Config{
 		TLS:       a.tls.config(),
+		Addresses: a.addresses,
 		Realm:     "sigctl",
 		Secrets:   a.secrets,
 		Allow:     a.opts.demoPeers(),
@@ -44,7 +46,7 @@ func (a *app) relayURLs() []string {
 	if a.relay == nil {
 		return nil
 	}
-	urls := a.relay.URLs(a.public)
+	urls := a.relay.URLs(a.public())
 	if a.opts.sharePort {
 		urls = append(urls, "turns:"+a.sharedPort()+"?transport=tcp")
 	}
@@ -60,12 +62,12 @@ func lastHTTPS(urls []string) []string {
 	return slices.Compact(urls)
 }
 
-// ready tries whether the relay relays.
+// ready returns an error if other machines cannot reach this one, or the relay does not relay.
 func (a *app) ready(ctx context.Context) error {
 	if a.relay == nil {
-		return nil
+		return reachable(a.addresses.Current(), a.opts.listen)
 	}
-	return a.relay.Check(ctx)
+	return errors.Join(reachable(a.addresses.Current(), append([]string{a.opts.listen}, a.opts.relay.listen...)...), a.relay.Check(ctx))
 }
 
 // drain makes the relay open nothing new, and tells who signs in of others, if there

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/sigctl/sigctl/pkg/certs"
+	"github.com/sigctl/sigctl/pkg/hostaddr"
 )
 
 // serverTLS is the certificate of a server. A nil one is none.
@@ -53,7 +54,7 @@ func (t *serverTLS) config(nextProtos ...string) *tls.Config {
 // is a name that only this machine knows, so neither localhost nor the host's own
 // name is one: it is what was given, or the first DNS name in a certificate that
 // somebody else issued, or the address of the relay or of this machine.
-func (t *serverTLS) publicHost(given string, relay *relayOptions) string {
+func (t *serverTLS) publicHost(given string, relay *relayOptions, addresses *hostaddr.Watcher) string {
 	if given != "" {
 		return given
 	}
@@ -64,7 +65,12 @@ func (t *serverTLS) publicHost(given string, relay *relayOptions) string {
 			}
 		}
 	}
-	return relay.publicHost()
+	return relay.publicHost(addresses)
+}
+
+// public is the host by which others reach this machine now.
+func (a *app) public() string {
+	return a.tls.publicHost(a.opts.publicHost, &a.opts.relay, a.addresses)
 }
 
 // openTLS opens the certificate of --tls, --cert and --key.
@@ -76,8 +82,7 @@ func (a *app) openTLS(context.Context) (err error) {
 	if err != nil || a.tls != nil {
 		return err
 	}
-	host := a.tls.publicHost(a.opts.publicHost, &a.opts.relay)
-	r, err := certs.Development(string(a.data), []string{host}, a.log)
+	r, err := certs.Development(string(a.data), []string{a.public()}, a.log)
 	if err != nil {
 		return usage(err)
 	}
@@ -106,7 +111,7 @@ func (a *app) publicURL() string {
 	if a.listensOnLoopback() {
 		return ""
 	}
-	return a.url("wss", "ws", a.public)
+	return a.url("wss", "ws", a.public())
 }
 
 // webSocketURL is told to whoever asks for a room token.
@@ -124,7 +129,7 @@ func (a *app) host() string {
 	at := a.listeners[0].Addr().(*net.TCPAddr).IP
 	switch {
 	case a.opts.cert != "":
-		return a.public
+		return a.public()
 	case at.IsUnspecified(), len(a.listeners) > 1 && a.listensOnLoopback():
 		return "localhost"
 	}
@@ -156,5 +161,5 @@ func (a *app) sharedPort() string {
 	if u, err := url.Parse(a.opts.publicURL); err == nil && u.Scheme == "wss" {
 		return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
 	}
-	return net.JoinHostPort(a.public, a.port())
+	return net.JoinHostPort(a.public(), a.port())
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,9 +19,10 @@ const iceTTL = 10 * time.Minute
 
 // iceIssuer makes the ICE servers that a user is told at login.
 type iceIssuer struct {
-	all, others iceURLs
-	secrets     *turncred.Secrets
-	drained     atomic.Bool // our own relay opens nothing new
+	own     func() []string // URLs of our own relay as they are now; nil: there is none
+	others  []string
+	secrets *turncred.Secrets
+	drained atomic.Bool // our own relay opens nothing new
 
 	mu     sync.Mutex
 	voided kicks // guarded by mu
@@ -33,8 +33,8 @@ type iceURLs struct{ stun, turn []string }
 
 // newICEIssuer issues credentials of secrets for those URLs that are turn or turns,
 // of our own relay and of others.
-func newICEIssuer(own, others []string, secrets *turncred.Secrets) *iceIssuer {
-	return &iceIssuer{all: newICEURLs(own, others), others: newICEURLs(others), secrets: secrets, voided: kicks{}}
+func newICEIssuer(own func() []string, others []string, secrets *turncred.Secrets) *iceIssuer {
+	return &iceIssuer{own: own, others: others, secrets: secrets, voided: kicks{}}
 }
 
 func newICEURLs(lists ...[]string) (urls iceURLs) {
@@ -53,10 +53,11 @@ func newICEURLs(lists ...[]string) (urls iceURLs) {
 func (i *iceIssuer) drain() bool { return !i.drained.Swap(true) }
 
 func (i *iceIssuer) urls() iceURLs {
-	if i.drained.Load() && len(i.others.turn) > 0 {
-		return i.others
+	others := newICEURLs(i.others)
+	if i.own == nil || i.drained.Load() && len(others.turn) > 0 {
+		return others
 	}
-	return i.all
+	return newICEURLs(i.own(), i.others)
 }
 
 // servers returns the ICE servers for user, and when their credentials end: zero
@@ -120,27 +121,4 @@ func checkICEURL(s string) error {
 		return fmt.Errorf("%q has no host", s)
 	}
 	return nil
-}
-
-// hostAddress returns the address from which this machine would reach the world,
-// or else its first global one, or else loopback.
-func hostAddress() netip.Addr {
-	for _, probe := range []string{"192.0.2.1:9", "[2001:db8::1]:9"} { // RFC 5737, RFC 3849; connecting UDP sends nothing
-		conn, err := net.Dial("udp", probe)
-		if err != nil {
-			continue
-		}
-		addr := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-		conn.Close()
-		if addr.IsGlobalUnicast() {
-			return addr
-		}
-	}
-	all, _ := net.InterfaceAddrs() // none, if it fails
-	for _, a := range all {
-		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().IsGlobalUnicast() {
-			return prefix.Addr()
-		}
-	}
-	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }

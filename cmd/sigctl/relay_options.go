@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sigctl/sigctl/pkg/follow"
+	"github.com/sigctl/sigctl/pkg/hostaddr"
 	"github.com/sigctl/sigctl/pkg/listen"
 	"github.com/sigctl/sigctl/turnserver"
 )
@@ -230,14 +231,14 @@ func addresses(values []string) []string {
 }
 
 // publicHost returns the host for the relay's URLs if nobody has named one.
-func (o *relayOptions) publicHost() string {
+func (o *relayOptions) publicHost(addresses *hostaddr.Watcher) string {
 	for _, external := range o.externalIPs {
 		public, _, _ := strings.Cut(external, "/")
 		return public
 	}
 	at, err := netip.ParseAddrPort(o.listen[0])
 	if err != nil || at.Addr().IsUnspecified() {
-		return hostAddress().String()
+		return hostAddress(addresses.Current()).String()
 	}
 	return at.Addr().String()
 }

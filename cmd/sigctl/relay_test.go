@@ -99,7 +99,7 @@ func TestSharedPortBehindProxy(t *testing.T) {
 		"wss://signal.example":      "signal.example:443",
 		"wss://signal.example:8443": "signal.example:8443",
 	} {
-		a := &app{opts: &serveOptions{publicURL: publicURL}, public: "relay.example", listeners: []net.Listener{listener}}
+		a := &app{opts: &serveOptions{publicURL: publicURL, publicHost: "relay.example"}, listeners: []net.Listener{listener}}
 		if got := a.sharedPort(); got != want {
 			t.Errorf("--public-url %q: %s, want %s", publicURL, got, want)
 		}
@@ -147,7 +147,7 @@ func TestDrain(t *testing.T) {
 
 // A drained relay that is the only one is still told: it says where else to go.
 func TestDrainOfTheOnlyRelay(t *testing.T) {
-	i := newICEIssuer([]string{"stun:a:1", "turn:a:1"}, []string{"stun:b:1"}, nil)
+	i := newICEIssuer(func() []string { return []string{"stun:a:1", "turn:a:1"} }, []string{"stun:b:1"}, nil)
 	if !i.drain() || i.drain() {
 		t.Error("the first drain is to be new, the second is not")
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sigctl/sigctl/pkg/hostaddr"
 	"github.com/sigctl/sigctl/pkg/protocol"
 	"github.com/sigctl/sigctl/pkg/turncred"
 	"github.com/sigctl/sigctl/turnserver"
@@ -27,7 +28,8 @@ type turnApp struct {
 	opts       *turnOptions
 	log        *slog.Logger
 	secrets    *turncred.Secrets
-	tls        *serverTLS // nil: none
+	addresses  *hostaddr.Watcher // of this machine
+	tls        *serverTLS        // nil: none
 	admin      net.Listener
 	operations net.Listener // nil: none
 	relay      *relay
@@ -52,6 +54,10 @@ func newTURNApp(opts *turnOptions, log *slog.Logger) (_ *turnApp, err error) {
 	if t.tls, err = loadTLS(opts.cert, opts.key, log); err != nil {
 		return nil, err
 	}
+	if t.addresses, err = hostaddr.Open(log); err != nil {
+		return nil, err
+	}
+	t.undo.add(t.addresses.Close)
 	if t.admin, err = listenAdmin(data.relayAdmin()); err != nil {
 		return nil, err
 	}
@@ -74,12 +80,13 @@ func (t *turnApp) openRelay() error {
 		return err
 	}
 	t.relay, err = listenRelay(&t.opts.relay, &turnserver.Config{
-		TLS:      t.tls.config(),
-		Realm:    t.opts.realm,
-		Secrets:  t.secrets,
-		Users:    t.opts.static(),
-		Reserved: addrPorts(t.operations),
-		Logger:   t.log,
+		TLS:       t.tls.config(),
+		Addresses: t.addresses,
+		Realm:     t.opts.realm,
+		Secrets:   t.secrets,
+		Users:     t.opts.static(),
+		Reserved:  addrPorts(t.operations),
+		Logger:    t.log,
 	}, trusted)
 	if err == nil {
 		t.undo.add(t.relay.Close)
@@ -94,9 +101,20 @@ func (t *turnApp) serve(ctx context.Context) error {
 	adminDrain.Handle(mux, t.relay.drain)
 	g.Go(func() error { return t.relay.serve(ctx) })
 	g.Go(func() error { return serveAdmin(ctx, t.admin, mux) })
-	g.Go(func() error { return serveOperations(ctx, t.operations, newMetrics(t.relay, nil), t.relay.Check) })
+	g.Go(func() error { return serveOperations(ctx, t.operations, newMetrics(t.relay, nil), t.ready) })
+	g.Go(func() error { watchURLs(ctx, t.addresses, t.urls, t.log); return nil })
 	g.Go(func() error { return watchSecrets(ctx, "secret", t.opts.relay.secret, t.secrets, t.log) })
 	return g.Wait()
+}
+
+// urls are those of the relay as they are now.
+func (t *turnApp) urls() []string {
+	return t.relay.URLs(t.tls.publicHost(t.opts.publicHost, &t.opts.relay, t.addresses))
+}
+
+// ready returns an error if other machines cannot reach this one, or the relay does not relay.
+func (t *turnApp) ready(ctx context.Context) error {
+	return errors.Join(reachable(t.addresses.Current(), t.opts.relay.listen...), t.relay.Check(ctx))
 }
 
 func (t *turnApp) close() error { return t.undo.close() }
@@ -106,7 +124,7 @@ func (t *turnApp) announce(std stdio) error {
 	fmt.Fprintln(std.err, "sigctl is relaying.")
 	t.relay.announce(std.err)
 	announceOperations(std.err, t.operations)
-	entry := protocol.ICEServer{URLs: t.relay.URLs(t.tls.publicHost(t.opts.publicHost, &t.opts.relay))}
+	entry := protocol.ICEServer{URLs: t.urls()}
 	if len(t.opts.users) > 0 {
 		entry.Username, entry.Credential, _ = strings.Cut(t.opts.users[0], ":")
 		fmt.Fprintln(std.err, "An ICE server entry:")

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sigctl/sigctl/peer"
+	"github.com/sigctl/sigctl/pkg/hostaddr"
 	"github.com/sigctl/sigctl/pkg/protocol"
 	"github.com/sigctl/sigctl/pkg/turncred"
 )
@@ -153,12 +154,37 @@ func TestRelayPublicHost(t *testing.T) {
 		if c.external != "" {
 			o.externalIPs = []string{c.external}
 		}
-		if got := o.publicHost(); got != c.want {
+		if got := o.publicHost(nil); got != c.want {
 			t.Errorf("listen %q, external %q: got %q, want %q", c.listen, c.external, got, c.want)
 		}
 	}
-	if _, err := netip.ParseAddr((&relayOptions{listen: []string{":3478"}}).publicHost()); err != nil {
+	addresses, err := hostaddr.Open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer addresses.Close()
+	if _, err := netip.ParseAddr((&relayOptions{listen: []string{":3478"}}).publicHost(addresses)); err != nil {
 		t.Errorf("without flags: %v", err)
+	}
+}
+
+// What listens at all addresses is ready if other machines can reach one of them.
+func TestReachable(t *testing.T) {
+	alone := []hostaddr.Address{
+		{Prefix: netip.MustParsePrefix("127.0.0.1/8")}, {Prefix: netip.MustParsePrefix("::1/128")},
+		{Prefix: netip.MustParsePrefix("fe80::1/64")}, {Prefix: netip.MustParsePrefix("2600::1/64"), Tentative: true},
+	}
+	others := append([]hostaddr.Address{{Prefix: netip.MustParsePrefix("10.0.0.1/8")}}, alone...)
+	for _, wildcard := range []string{":3478", "0.0.0.0:3478", "[::]:3478"} {
+		if err := reachable(alone, "127.0.0.1:9090", wildcard); err == nil {
+			t.Errorf("%s with loopback alone: no error", wildcard)
+		}
+		if err := reachable(others, wildcard); err != nil {
+			t.Errorf("%s with another address: %v", wildcard, err)
+		}
+	}
+	if err := reachable(alone, "127.0.0.1:9090", "[::1]:3478"); err != nil {
+		t.Errorf("listening at loopback: %v", err)
 	}
 }
 
