@@ -65,9 +65,10 @@ func lastHTTPS(urls []string) []string {
 // ready returns an error if other machines cannot reach this one, or the relay does not relay.
 func (a *app) ready(ctx context.Context) error {
 	if a.relay == nil {
-		return reachable(a.addresses.Current(), a.opts.listen)
+		return reachable(a.addresses.Current(), a.opts.listen...)
 	}
-	return errors.Join(reachable(a.addresses.Current(), append([]string{a.opts.listen}, a.opts.relay.listen...)...), a.relay.Check(ctx))
+	listens := slices.Concat(a.opts.listen, a.opts.relay.listen)
+	return errors.Join(reachable(a.addresses.Current(), listens...), a.relay.Check(ctx))
 }
 
 // drain makes the relay open nothing new, and tells who signs in of others, if there
