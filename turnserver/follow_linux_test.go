@@ -11,44 +11,7 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
-
-	"github.com/sigctl/sigctl/pkg/hostaddr"
 )
-
-// fakeAddresses are this machine's as the test says. Linux binds every address of 127.0.0.0/8.
-type fakeAddresses struct {
-	changed chan struct{}
-
-	mu  sync.Mutex
-	now []hostaddr.Address
-}
-
-func newFakeAddresses(text string) *fakeAddresses {
-	f := &fakeAddresses{changed: make(chan struct{}, 1)}
-	f.set(text)
-	return f
-}
-
-func (f *fakeAddresses) set(text string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.now = nil
-	for _, prefix := range prefixes(strings.Fields(text)...) {
-		f.now = append(f.now, hostaddr.Address{Prefix: prefix})
-	}
-	select {
-	case f.changed <- struct{}{}:
-	default:
-	}
-}
-
-func (f *fakeAddresses) Current() []hostaddr.Address {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.now
-}
-
-func (f *fakeAddresses) Watch() (<-chan struct{}, func()) { return f.changed, func() {} }
 
 // wantServed waits until UDP is served at those addresses.
 func (ts *testServer) wantServed(want ...string) {

@@ -101,7 +101,7 @@ func testConfig(t testing.TB) *Config {
 		t.Fatal(err)
 	}
 	return &Config{
-		Listen: []string{"127.0.0.1:0"}, Realm: testRealm, Secrets: secrets,
+		Listen: []string{"127.0.0.1:0"}, Realm: testRealm, Secrets: secrets, Addresses: theAddresses(t),
 		Users: map[string]string{"static": "password"},
 	}
 }

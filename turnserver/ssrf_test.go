@@ -107,10 +107,9 @@ func TestDeniedInAllForms(t *testing.T) {
 // The first address of an IPv6 network is this machine's as well if it forwards there, and so is no peer; IPv4 networks have
 // no such address. No form of an IPv4 address leads around that.
 func TestSubnetRouterIsNoPeer(t *testing.T) {
-	ts := familyServer(t, func(*Config) {})
-	p := *ts.policy.Load()
-	p.host.nets = append(prefixes("2600:1:2:3::9/64", "2600:1:2:4::1/127", "2600:1:2:5::1/128", "9.9.6.3/31", "9.9.5.1/32"), p.host.nets...)
-	ts.policy.Store(&p)
+	ts := familyServer(t, func(cfg *Config) {
+		cfg.Addresses = newFakeAddresses("127.0.0.1/8 ::1/128 2600:1:2:3::9/64 2600:1:2:4::1/127 2600:1:2:5::1/128 9.9.6.3/31 9.9.5.1/32")
+	})
 	v4, v6 := ts.inFamily(1), ts.inFamily(2)
 	for i, tt := range []struct {
 		c    *testClient

@@ -109,11 +109,12 @@ func TestServerLeavesNothing(t *testing.T) {
 	opts := testOptions(t)
 	for range 2 {
 		ts := startServer(t, opts)
-		opts.listen = []string{ts.listeners[0].Addr().String()}
-		opts.relay.listen = []string{ts.relay.Addrs(turnserver.UDP)[0].String()}
-		opts.relay.tlsListen = []string{ts.relay.Addrs(turnserver.TLS)[0].String()}
-		opts.relay.dtlsListen = []string{ts.relay.Addrs(turnserver.DTLS)[0].String()}
+		listen, relay := ts.listeners[0].Addr().String(), ts.relay
 		ts.end()
+		opts.listen = []string{listen} // the same once more
+		opts.relay.listen = []string{relay.Addrs(turnserver.UDP)[0].String()}
+		opts.relay.tlsListen = []string{relay.Addrs(turnserver.TLS)[0].String()}
+		opts.relay.dtlsListen = []string{relay.Addrs(turnserver.DTLS)[0].String()}
 		if _, err := os.Stat(ts.data.admin()); !os.IsNotExist(err) {
 			t.Errorf("the admin socket is still there: %v", err)
 		}
