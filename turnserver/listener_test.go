@@ -2,9 +2,11 @@ package turnserver
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -34,6 +36,10 @@ func TestUnavailableAddress(t *testing.T) {
 	} {
 		log.Reset()
 		opened, err := ts.bindEach(tt.ips, 0, tt.nets, tt.transports)
+		for i := 0; errors.Is(err, syscall.EADDRINUSE) && i < maxPortTries; i++ { // as bindAddress does
+			log.Reset()
+			opened, err = ts.bindEach(tt.ips, 0, tt.nets, tt.transports)
+		}
 		closeAll(opened)
 		var got []string
 		for _, l := range opened {
