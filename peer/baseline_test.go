@@ -22,6 +22,7 @@ type baseline struct {
 	done       chan struct{}
 	calls      chan *baselineCall // answered
 	ownChannel string             // label of a channel that it opens when it is called; "" is none
+	full       bool               // speaks the full form: ids, a control channel, hello
 	ours       chan *baselineCall // the reader's current call
 }
 
@@ -64,7 +65,7 @@ func (s *fakeServer) joinBaseline(name string, policy webrtc.ICETransportPolicy)
 	return b
 }
 
-func (b *baseline) newCall(to string) *baselineCall {
+func (b *baseline) newCall(to, id string) *baselineCall {
 	pc, err := b.api.NewPeerConnection(b.config)
 	if err != nil {
 		b.t.Fatal(err)
@@ -73,7 +74,7 @@ func (b *baseline) newCall(to string) *baselineCall {
 	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
 		if c != nil {
 			init := c.ToJSON()
-			b.socket.send("", protocol.Candidate{Name: to, Candidate: &protocol.CandidateInit{
+			b.socket.send("", protocol.Candidate{Name: to, Call: id, Candidate: &protocol.CandidateInit{
 				Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: init.SDPMLineIndex,
 			}})
 		}
@@ -83,26 +84,59 @@ func (b *baseline) newCall(to string) *baselineCall {
 
 func (c *baselineCall) watch(dc *webrtc.DataChannel) { dc.OnOpen(func() { c.channel <- dc }) }
 
+// greet is watch for the full form: it says hello on the control channel.
+func (c *baselineCall) greet(dc *webrtc.DataChannel) {
+	dc.OnOpen(func() {
+		if dc.Label() == labelControl {
+			dc.SendText(string(encodeControl(hello{Version: controlVersion})))
+		}
+		c.channel <- dc
+	})
+}
+
 // offer calls a name and opens a channel.
 func (b *baseline) offer(to, label string) (*baselineCall, *webrtc.DataChannel) {
-	call := b.newCall(to)
+	b.t.Helper()
+	call := b.newCall(to, "")
 	dc, err := call.pc.CreateDataChannel(label, nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	call.watch(dc)
+	b.describe(call, to, "")
+	return call, dc
+}
+
+// offerFull calls a name in the full form.
+func (b *baseline) offerFull(to string) *baselineCall {
+	b.t.Helper()
+	id := protocol.NewCallID()
+	call := b.newCall(to, id)
+	for _, label := range []string{labelControl, labelChat} {
+		dc, err := call.pc.CreateDataChannel(label, nil)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		call.greet(dc)
+	}
+	b.describe(call, to, id)
+	return call
+}
+
+// describe sends the offer of a call.
+func (b *baseline) describe(call *baselineCall, to, id string) {
+	b.t.Helper()
 	b.ours <- call
 	desc, err := call.pc.CreateOffer(nil)
 	if err == nil {
 		err = call.pc.SetLocalDescription(desc)
 	}
 	if err == nil {
-		err = b.socket.send("", protocol.Offer{Name: to, Offer: protocol.Description{Type: "offer", SDP: desc.SDP}})
+		err = b.socket.send("", protocol.Offer{Name: to, Call: id, Offer: protocol.Description{Type: "offer", SDP: desc.SDP}})
 	}
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return call, dc
 }
 
 // call calls to and returns both open channels.
@@ -138,8 +172,14 @@ func (b *baseline) read() {
 		}
 		switch m := ev.Message.(type) {
 		case protocol.Offer:
-			call = b.newCall(m.Name)
+			if !b.full {
+				m.Call = ""
+			}
+			call = b.newCall(m.Name, m.Call)
 			call.pc.OnDataChannel(call.watch)
+			if b.full {
+				call.pc.OnDataChannel(call.greet)
+			}
 			if b.ownChannel != "" {
 				dc, err := call.pc.CreateDataChannel(b.ownChannel, nil)
 				if err != nil {
@@ -157,14 +197,14 @@ func (b *baseline) read() {
 				b.t.Error(err)
 				return
 			}
-			b.socket.send("", protocol.Answer{Name: m.Name, Answer: protocol.Description{Type: "answer", SDP: desc.SDP}})
+			b.socket.send("", protocol.Answer{Name: m.Name, Call: m.Call, Answer: protocol.Description{Type: "answer", SDP: desc.SDP}})
 			b.calls <- call
 		case protocol.Answer:
 			call.describe(b.t, webrtc.SDPTypeAnswer, m.Answer.SDP)
 		case protocol.Candidate:
-			call.add(webrtc.ICECandidateInit{
-				Candidate: m.Candidate.Candidate, SDPMid: m.Candidate.SDPMid, SDPMLineIndex: m.Candidate.SDPMLineIndex,
-			})
+			call.addAll(m.Candidate)
+		case protocol.Candidates:
+			call.addAll(m.Candidates...)
 		}
 	}
 }
@@ -176,6 +216,16 @@ func (c *baselineCall) describe(t testing.TB, kind webrtc.SDPType, sdp string) {
 	c.ready = true
 	for _, init := range c.early {
 		c.pc.AddICECandidate(init)
+	}
+}
+
+func (c *baselineCall) addAll(list ...*protocol.CandidateInit) {
+	for _, init := range list {
+		if init != nil {
+			c.add(webrtc.ICECandidateInit{
+				Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: init.SDPMLineIndex,
+			})
+		}
 	}
 }
 

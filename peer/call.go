@@ -182,7 +182,8 @@ func (c *Call) Done() <-chan struct{} { return c.ctx.Done() }
 
 // Err returns nil before Done is closed, then why: [ErrClosed] after Hangup or
 // Close on this side, [ErrHangup] after one on the other, [ErrLost] or
-// [ErrProtocol].
+// [ErrProtocol]. A channel of the chat that the other side closes ends the call, too:
+// an [ErrLost], or an [ErrHangup] of a plain page.
 func (c *Call) Err() error {
 	var e *ending
 	if !errors.As(context.Cause(c.ctx), &e) {

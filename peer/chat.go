@@ -39,6 +39,8 @@ func (c *Call) Send(ctx context.Context, text string) error {
 // there.
 func (c *Call) Flush(ctx context.Context) error {
 	if c.plain {
+		ctx, stop := c.whileItLasts(ctx)
+		defer stop()
 		if err := c.link.chat.drain(ctx); err != nil {
 			return fmt.Errorf("flush: %w", c.why(err))
 		}
@@ -84,6 +86,13 @@ func (c *Call) Recv(ctx context.Context) (string, error) {
 	}
 }
 
+// whileItLasts returns a context that ends with ctx and with the call.
+func (c *Call) whileItLasts(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	detach := context.AfterFunc(c.ctx, cancel)
+	return ctx, func() { detach(); cancel() }
+}
+
 func (c *Call) took() {
 	c.counts.take()
 	select {
@@ -100,8 +109,8 @@ func (c *Call) why(err error) error {
 	return err
 }
 
-// readChat reads the other's texts. It waits while Recv does not take them, and
-// SCTP then makes the sender wait.
+// readChat reads the other side's texts. It waits while Recv does not take them, and
+// SCTP then makes the sender wait. The end of the channel is the end of the call.
 func (l *link) readChat() {
 	buf := make([]byte, maxText)
 	for {
@@ -114,8 +123,10 @@ func (l *link) readChat() {
 		}
 		if errors.Is(err, ErrProtocol) {
 			l.call.fail("read chat", err)
+			return
 		}
 		if err != nil {
+			l.postWait(l.closedByPeer)
 			return
 		}
 		select {

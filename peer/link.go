@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
 const (
@@ -48,6 +50,8 @@ type link struct {
 	impatient bool       // it should have come by now
 	patience  *time.Timer
 	silence   *time.Timer // the path has been silent since it was started
+	closing   bool        // the other side has closed the chat or the connection
+	heardAll  bool        // the control channel has been read to its end
 }
 
 // newLink makes a PeerConnection for the call.
@@ -158,10 +162,39 @@ func (l *link) dtlsState(s webrtc.DTLSTransportState) {
 		l.post(func() { l.call.stop(ending{fmt.Errorf("%w: the encrypted connection failed", ErrLost), "lost"}) })
 	case webrtc.DTLSTransportStateClosed:
 		l.goneOnce.Do(func() { close(l.gone) })
-		time.AfterFunc(closeGrace, func() {
-			l.post(func() { l.call.stop(ending{err: fmt.Errorf("%w: the other side closed it", ErrLost)}) })
-		})
+		time.AfterFunc(closeGrace, func() { l.post(l.closedByPeer) })
 	}
+}
+
+// closedByPeer ends the call because the other side has closed the chat channel or the
+// connection. A hang-up that lies in the control channel is read first: it says why.
+func (l *link) closedByPeer() {
+	l.closing = true
+	if l.control == nil || l.heardAll {
+		l.call.closedByPeer()
+		return
+	}
+	l.control.raw.SetReadDeadline(time.Unix(1, 0)) // controlRead follows
+}
+
+// controlRead ends the call once nothing more comes over the control channel. To a
+// plain page that channel means nothing.
+func (l *link) controlRead() {
+	l.heardAll = true
+	if l.closing || !l.call.plain {
+		l.call.closedByPeer()
+	}
+}
+
+// closedByPeer ends the call without a word of the other side. To a plain page that is
+// how to hang up, and a leave without an id could hit the next call with it.
+func (c *Call) closedByPeer() {
+	if c.plain {
+		c.stop(ending{err: ErrHangup})
+		return
+	}
+	err := fmt.Errorf("%w: the other side closed it", ErrLost)
+	c.stop(ending{err, protocol.ReasonHangup})
 }
 
 // sayGoodbye sends a hang-up on the control channel and waits, briefly, until the

@@ -124,7 +124,8 @@ func (l *link) drainControl() {
 	l.control.drain(ctx)
 }
 
-// readControl reads the other's control messages.
+// readControl reads the other side's control messages, to the last one that it sent
+// before it closed the channel or the connection.
 func (l *link) readControl() {
 	buf := make([]byte, maxControl)
 	for {
@@ -132,8 +133,10 @@ func (l *link) readControl() {
 		if err == io.ErrShortBuffer {
 			err = fmt.Errorf("%w: control message of more than %d bytes", ErrProtocol, maxControl)
 			l.call.fail("read control", err)
+			return
 		}
 		if err != nil {
+			l.postWait(l.controlRead)
 			return
 		}
 		m, err := decodeControl(buf[:n])
