@@ -183,12 +183,10 @@ func TestChatBothWays(t *testing.T) {
 	answered := make(chan error, 1)
 	callee := ts.signIn("user1")
 	go func() {
-		in := readLines(bytes.NewBufferString(texts("user1")))
-		defer in.stop()
+		in := &lineInput{r: bytes.NewBufferString(texts("user1"))}
 		answered <- chatAsCallee(t.Context(), callee, in, &linePrinter{std: stdio{out: &out1, err: io.Discard}})
 	}()
-	in := readLines(bytes.NewBufferString(texts("user2")))
-	defer in.stop()
+	in := &lineInput{r: bytes.NewBufferString(texts("user2"))}
 	err := chatAsCaller(t.Context(), ts.signIn("user2"), "user1", in, &linePrinter{std: stdio{out: &out2, err: io.Discard}})
 	if err := errors.Join(err, <-answered); err != nil {
 		t.Error(err)

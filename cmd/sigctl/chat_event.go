@@ -31,6 +31,8 @@ type (
 		Safety   string `json:"safety"`   // to be compared
 		Receipts bool   `json:"receipts"` // false: the other side is a plain page
 		Took     int64  `json:"tookMs"`   // to connect
+
+		call uint64 // the engine's number of the call
 	}
 	// message came from the other side.
 	message struct {
@@ -42,6 +44,12 @@ type (
 		N    int    `json:"n"`
 		Text string `json:"text"`
 	}
+	// unsent says that a text was not sent, and will not be: the call it was for has
+	// ended, or there was none.
+	unsent struct {
+		Peer string `json:"peer"` // of that call; "" without one
+		Text string `json:"text"`
+	}
 	// delivered says that the other side has the texts up to the n-th.
 	delivered struct {
 		N int `json:"n"`
@@ -50,7 +58,7 @@ type (
 	ended struct {
 		Peer        string `json:"peer"`
 		Reason      string `json:"reason"`
-		Undelivered int    `json:"undelivered"` // texts sent that the other side may not have
+		Undelivered int    `json:"undelivered"` // texts that were to be sent and that the other side may not have
 	}
 	// presence says who came into the room, or left it.
 	presence struct {
@@ -68,6 +76,7 @@ func (calling) event() string   { return "calling" }
 func (connected) event() string { return "connected" }
 func (message) event() string   { return "message" }
 func (sent) event() string      { return "sent" }
+func (unsent) event() string    { return "unsent" }
 func (delivered) event() string { return "delivered" }
 func (ended) event() string     { return "ended" }
 func (presence) event() string  { return "presence" }

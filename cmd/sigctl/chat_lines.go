@@ -71,9 +71,24 @@ func printStatus(w io.Writer, e chatEvent) {
 		if !e.Receipts {
 			fmt.Fprintln(w, "The other side is a plain page: it says nothing of what it received.")
 		}
+	case unsent:
+		if e.Peer == "" {
+			fmt.Fprintln(w, "You are not in a call: the message was not sent.")
+		}
 	case ended:
-		fmt.Fprintf(w, "Call with %s ended: %s.\n", e.Peer, strings.TrimSuffix(e.Reason, "."))
+		fmt.Fprintf(w, "Call with %s ended: %s%s.\n", e.Peer, strings.TrimSuffix(e.Reason, "."), notDelivered(e.Undelivered))
 	}
+}
+
+// notDelivered says how many texts of a call were not delivered, if any.
+func notDelivered(texts int) string {
+	switch texts {
+	case 0:
+		return ""
+	case 1:
+		return "; 1 message was not delivered"
+	}
+	return fmt.Sprintf("; %d messages were not delivered", texts)
 }
 
 // inRoom names a room that is not where everybody is.
@@ -90,8 +105,7 @@ func chatLines(ctx context.Context, client *peer.Client, opts *chatOptions, std 
 	defer stop()
 	printer := &linePrinter{std: std, json: opts.json, stop: stop}
 	printer.emit(signedIn{User: client.User(), Room: client.Room(), Server: opts.server})
-	in := readLines(std.in)
-	defer in.stop()
+	in := &lineInput{r: std.in}
 	if opts.call != "" {
 		return printer.failed(chatAsCaller(ctx, client, opts.call, in, printer))
 	}
@@ -106,51 +120,101 @@ func chatAsCaller(ctx context.Context, client *peer.Client, name string, in *lin
 	p.emit(calling{Peer: name})
 	call, err := client.Call(ctx, name)
 	if err != nil {
+		p.noCall(name, err, in)
 		return callFault(name, err)
 	}
 	p.emit(describe(call))
-	t := &talk{call: call, input: in.lines, emit: p.emit, linger: lingerTime}
+	t := &talk{call: call, input: in.begin(), emit: p.emit, linger: lingerTime}
 	if err := t.run(ctx); err != nil {
 		return err
 	}
-	return in.ended()
+	return in.fault()
 }
 
-// chatAsCallee takes one call after the other, until the input has ended and no
-// call goes on; the first one it waits for.
+// noCall says that a call came to nothing, and what was to be said in it.
+func (p *linePrinter) noCall(name string, why error, in *lineInput) {
+	missing := 0
+	in.discard(func(line string) {
+		missing++
+		p.emit(unsent{Peer: name, Text: line})
+	})
+	if p.json || missing > 0 { // else the error says all
+		p.emit(ended{Peer: name, Reason: noCallReason(name, why), Undelivered: missing})
+	}
+}
+
+// chatAsCallee takes one call after the other, until the input has ended and no call
+// goes on. It waits for the first one in any case, which gets the input from its start.
+// A line that comes between two calls is for nobody.
 func chatAsCallee(ctx context.Context, client *peer.Client, in *lineInput, p *linePrinter) error {
-	waiting, stop := context.WithCancel(ctx)
-	defer stop()
+	strays := 0
+	stray := func(line string) {
+		strays++
+		p.emit(unsent{Text: line})
+	}
 	var failed error
-	for calls := 0; calls == 0 || !in.atEnd(); calls++ {
-		if calls == 1 {
-			defer context.AfterFunc(in.open, stop)()
-		}
-		call, err := client.Accept(waiting)
-		switch {
-		case errors.Is(err, context.Canceled) && ctx.Err() == nil:
-			return errors.Join(failed, in.ended())
-		case err != nil:
-			return errors.Join(failed, err)
-		}
+	call, err := client.Accept(ctx)
+	for err == nil {
 		p.emit(describe(call))
-		t := &talk{call: call, input: in.lines, emit: p.emit, linger: -1}
+		t := &talk{call: call, input: in.begin(), emit: p.emit, linger: -1}
 		if err := t.run(ctx); ctx.Err() != nil {
 			return ctx.Err()
 		} else if failed == nil {
 			failed = err
 		}
+		if in.atEnd() {
+			break
+		}
+		call, err = acceptNext(ctx, client, in, stray)
 	}
-	return errors.Join(failed, in.ended())
+	if errors.Is(err, errNoMoreInput) {
+		err = nil
+	}
+	return errors.Join(failed, err, straysFault(strays), in.fault())
 }
 
-// ended returns why the input ended early, if it did.
-func (in *lineInput) ended() error {
-	if !in.atEnd() {
+func straysFault(lines int) error {
+	switch lines {
+	case 0:
 		return nil
+	case 1:
+		return errors.New("1 message was not sent: there was no call")
 	}
-	return in.err
+	return fmt.Errorf("%d messages were not sent: there was no call", lines)
 }
 
-// atEnd reports whether all lines were taken and there are no more.
-func (in *lineInput) atEnd() bool { return in.open.Err() != nil }
+// errNoMoreInput ends the wait for another call.
+var errNoMoreInput = errors.New("the input has ended")
+
+// acceptNext waits for another call, at most until the input ends. The lines that come
+// meanwhile are strays.
+func acceptNext(ctx context.Context, client *peer.Client, in *lineInput, stray func(line string)) (*peer.Call, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	between := in.begin()
+	defer between.end(stray)
+	var call *peer.Call
+	accepted := make(chan error, 1)
+	go func() {
+		var err error
+		call, err = client.Accept(ctx)
+		accepted <- err
+	}()
+	lines := between.next()
+	for {
+		select {
+		case line, ok := <-lines:
+			if ok {
+				stray(line)
+				continue
+			}
+			lines = nil
+			stop(errNoMoreInput)
+		case err := <-accepted:
+			if err != nil && context.Cause(ctx) == errNoMoreInput {
+				err = errNoMoreInput
+			}
+			return call, err
+		}
+	}
+}

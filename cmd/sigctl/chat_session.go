@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,17 +26,30 @@ type conversation interface {
 	Stats() peer.Stats
 }
 
+// texts are what this side has to say in one conversation.
+type texts interface {
+	// next returns the texts; the channel is closed when there are no more.
+	next() <-chan string
+
+	// end waits until no more texts are accepted, and hands out those that nobody took.
+	end(unsent func(text string))
+}
+
 // talk is one conversation: texts go from input to the other side, and what
 // happens goes to emit.
 type talk struct {
 	// set at construction
 	call   conversation
-	input  <-chan string // closed: no more to say
+	input  texts
 	emit   func(chatEvent)
 	linger time.Duration // after the input's end, hang up; negative: never
 
 	wakeFlush chan struct{} // one place: a text was sent
 	heard     chan struct{} // one place: a text came
+
+	// owned by sendAll, which comes before the rest of run
+	failed  []string // the text that could not be sent
+	sendErr error
 
 	// guarded by mu
 	mu              sync.Mutex
@@ -52,31 +66,43 @@ func (u undelivered) Error() string {
 	return fmt.Sprintf("the call ended before the last %d messages were received", u.texts)
 }
 
-// run returns when the conversation has ended: nil if either side hung up and
-// the other one has all that was sent.
+// run returns when the conversation has ended: nil if either side hung up and the
+// other side has all that was to be said until then.
 func (t *talk) run(ctx context.Context) error {
 	t.wakeFlush, t.heard = make(chan struct{}, 1), make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	var parts sync.WaitGroup
-	var sendErr error
-	parts.Go(func() { sendErr = t.sendAll(ctx) })
+	parts.Go(func() { t.sendAll(ctx) })
 	parts.Go(func() { t.flushAll(ctx) })
 	err := t.recvAll(ctx)
 	cancel()
 	parts.Wait()
-	lost := t.lost()
-	var unsent undelivered
-	if errors.As(sendErr, &unsent) {
-		lost += unsent.texts
+	if errors.Is(err, peer.ErrClosed) && t.sendErr != nil {
+		err = t.sendErr // that is why this side hung up
 	}
-	t.emit(ended{Peer: t.call.Peer(), Reason: endReason(err), Undelivered: lost})
+	missing := t.lost() + t.unsent()
+	t.emit(ended{Peer: t.call.Peer(), Reason: endReason(err), Undelivered: missing})
 	switch {
-	case lost > 0:
-		return undelivered{lost}
+	case missing > 0:
+		return undelivered{missing}
 	case errors.Is(err, peer.ErrHangup), errors.Is(err, peer.ErrClosed):
 		return nil
 	}
 	return err
+}
+
+// unsent emits, and counts, what was to be said in this call and was not sent. It is
+// for nobody else.
+func (t *talk) unsent() (n int) {
+	drop := func(text string) {
+		n++
+		t.emit(unsent{Peer: t.call.Peer(), Text: text})
+	}
+	for _, text := range t.failed {
+		drop(text)
+	}
+	t.input.end(drop)
+	return n
 }
 
 // endReason is why a conversation ended, for people.
@@ -88,6 +114,14 @@ func endReason(err error) string {
 		return "interrupted"
 	}
 	return oneLine(err.Error())
+}
+
+// noCallReason is why a call to name came to nothing, for people.
+func noCallReason(name string, err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "hung up"
+	}
+	return oneLine(strings.TrimPrefix(err.Error(), "call "+name+": "))
 }
 
 // recvAll emits what comes until the call ends, and says why it did.
@@ -102,16 +136,20 @@ func (t *talk) recvAll(ctx context.Context) error {
 	}
 }
 
-// sendAll sends the input. At its end it waits for the receipts, and hangs up.
-func (t *talk) sendAll(ctx context.Context) error {
+// sendAll sends the input. At its end it waits for the receipts, and hangs up. It hangs
+// up as well when a text cannot be sent.
+func (t *talk) sendAll(ctx context.Context) {
 	for {
 		select {
-		case text, ok := <-t.input:
+		case text, ok := <-t.input.next():
 			if !ok {
-				return t.finish(ctx)
+				t.finish(ctx)
+				return
 			}
 			if err := t.call.Send(ctx, text); err != nil {
-				return undelivered{1}
+				t.failed, t.sendErr = append(t.failed, text), err
+				_ = t.call.Hangup(ctx, "") // it fails if ctx ends, and so does recvAll
+				return
 			}
 			t.mu.Lock()
 			t.sent++
@@ -119,7 +157,7 @@ func (t *talk) sendAll(ctx context.Context) error {
 			t.mu.Unlock()
 			wake(t.wakeFlush)
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }
@@ -167,12 +205,9 @@ func (t *talk) lost() int {
 
 // finish hangs up when all that was sent is received and the other side has said
 // nothing for the linger time.
-func (t *talk) finish(ctx context.Context) error {
-	if t.linger < 0 {
-		return nil
-	}
-	if t.call.Flush(ctx) != nil {
-		return nil // the call has ended: run counts what is missing
+func (t *talk) finish(ctx context.Context) {
+	if t.linger < 0 || t.call.Flush(ctx) != nil { // the call has ended: run counts what is missing
+		return
 	}
 	t.noteDelivered(true)
 	quiet := time.NewTimer(t.linger)
@@ -182,9 +217,10 @@ func (t *talk) finish(ctx context.Context) error {
 		case <-t.heard:
 			quiet.Reset(t.linger)
 		case <-quiet.C:
-			return t.call.Hangup(ctx, "")
+			_ = t.call.Hangup(ctx, "")
+			return
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }

@@ -19,6 +19,8 @@ import (
 type fakeCall struct {
 	take  int
 	plain bool
+	stuck bool  // Send waits until the call ends
+	fails error // of Send
 	comes chan string
 
 	mu    sync.Mutex
@@ -44,10 +46,16 @@ func (f *fakeCall) end(why error) {
 }
 
 func (f *fakeCall) Send(_ context.Context, text string) error {
+	if f.stuck {
+		<-f.over
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.why != nil {
 		return f.why
+	}
+	if f.fails != nil {
+		return f.fails
 	}
 	f.texts = append(f.texts, text)
 	if f.take >= 0 && len(f.texts) > f.take {
@@ -91,14 +99,39 @@ func (f *fakeCall) Stats() peer.Stats {
 	return peer.Stats{TextsSent: uint64(len(f.texts)), TextsAcknowledged: uint64(f.acked)}
 }
 
-// input is one whose lines are all there, and then ends.
-func input(lines ...string) <-chan string {
-	c := make(chan string, len(lines))
+// fakeInput has its lines ready.
+type fakeInput chan string
+
+// input is one that ends after its lines.
+func input(lines ...string) fakeInput {
+	c := openInput(lines...)
+	close(c)
+	return c
+}
+
+// openInput is one with more to come.
+func openInput(lines ...string) fakeInput {
+	c := make(fakeInput, len(lines)+1)
 	for _, line := range lines {
 		c <- line
 	}
-	close(c)
 	return c
+}
+
+func (c fakeInput) next() <-chan string { return c }
+
+func (c fakeInput) end(unsent func(string)) {
+	for {
+		select {
+		case text, ok := <-c:
+			if !ok {
+				return
+			}
+			unsent(text)
+		default:
+			return
+		}
+	}
 }
 
 // recorder keeps the events of a talk.
@@ -184,9 +217,67 @@ func TestTalkInterrupted(t *testing.T) {
 			synctest.Wait()
 			cancel()
 		}()
-		err := (&talk{call: call, input: make(chan string), emit: r.emit, linger: -1}).run(ctx)
+		err := (&talk{call: call, input: openInput(), emit: r.emit, linger: -1}).run(ctx)
 		if !errors.Is(err, context.Canceled) || exitCode(err) != exitInterrupted {
 			t.Errorf("run: %v, exit code %d", err, exitCode(err))
 		}
 	})
+}
+
+// Whatever ends a call: a text that is being sent, those behind it and those that come
+// until then are reported, in their order, and none is left for another call.
+func TestTalkEndsWithInputPending(t *testing.T) {
+	for _, why := range []error{
+		peer.ErrHangup, peer.ErrClosed, peer.ErrLost, peer.ErrProtocol, peer.ErrKicked, peer.ErrBusy,
+		peer.ErrRejected, peer.ErrTimeout,
+	} {
+		for _, in := range []fakeInput{input("a", "b", "c"), openInput("a", "b", "c")} {
+			synctest.Test(t, func(t *testing.T) {
+				call, r := newFakeCall(-1), &recorder{}
+				call.stuck = true
+				go func() {
+					synctest.Wait() // until the first text waits in Send
+					call.mu.Lock()
+					defer call.mu.Unlock()
+					call.end(why)
+				}()
+				err := (&talk{call: call, input: in, emit: r.emit, linger: lingerTime}).run(t.Context())
+				r.wantUnsent(t, why.Error(), "a", "b", "c")
+				if err != error(undelivered{3}) {
+					t.Errorf("%v: run returned %v, want %v", why, err, undelivered{3})
+				}
+			})
+		}
+	}
+}
+
+// A text that cannot be sent ends the call, although the other side is still there.
+func TestTalkEndsWhenSendFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		call, r := newFakeCall(-1), &recorder{}
+		call.fails = errors.New("the path is blocked")
+		err := (&talk{call: call, input: openInput("a", "b"), emit: r.emit, linger: -1}).run(t.Context())
+		r.wantUnsent(t, "the path is blocked", "a", "b")
+		if err != error(undelivered{2}) {
+			t.Errorf("run returned %v, want %v", err, undelivered{2})
+		}
+	})
+}
+
+// wantUnsent checks which texts were reported as not sent, and the event of the end.
+func (r *recorder) wantUnsent(t *testing.T, reason string, texts ...string) {
+	t.Helper()
+	var got []string
+	for _, e := range r.events {
+		if e, ok := e.(unsent); ok {
+			got = append(got, e.Text)
+		}
+	}
+	if diff := cmp.Diff(texts, got); diff != "" {
+		t.Errorf("%s: not sent (-want +got):\n%s", reason, diff)
+	}
+	last, ok := r.events[len(r.events)-1].(ended)
+	if !ok || last.Undelivered != len(texts) || last.Reason != reason && reason != peer.ErrClosed.Error() {
+		t.Errorf("%s: the last event is %#v, want %d undelivered", reason, last, len(texts))
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/sigctl/sigctl/peer"
@@ -24,9 +23,15 @@ type engine struct {
 	// guarded by mu
 	mu     sync.Mutex
 	call   *peer.Call  // nil: none
+	number uint64      // of this call, or the last one
 	input  chan string // texts of this call
 	cancel func()      // ends the call that is being made; nil: none is
 }
+
+var (
+	errCallOver = errors.New("the call has ended")
+	errSlow     = errors.New("the other side is slow: try again in a moment")
+)
 
 func newEngine(client *peer.Client, emit func(chatEvent)) *engine {
 	return &engine{client: client, emit: emit, wanted: make(chan string, 1)}
@@ -42,19 +47,42 @@ func (e *engine) run(ctx context.Context) {
 		case err != nil:
 			continue // said already
 		}
-		input := make(chan string, maxUnsent)
-		e.set(call, input)
-		e.emit(describe(call))
-		t := &talk{call: call, input: input, emit: e.emit, linger: -1}
+		typed := e.begin(call)
+		said := describe(call)
+		said.call = typed.number
+		e.emit(said)
+		t := &talk{call: call, input: typed, emit: e.emit, linger: -1}
 		_ = t.run(ctx) // said by its last event
-		e.set(nil, nil)
 	}
 }
 
-func (e *engine) set(call *peer.Call, input chan string) {
+// typedTexts are the texts of one of the engine's calls.
+type typedTexts struct {
+	engine *engine
+	number uint64
+	input  chan string
+}
+
+// begin makes call the one that Say is about.
+func (e *engine) begin(call *peer.Call) *typedTexts {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.call, e.input = call, input
+	e.number++
+	e.call, e.input = call, make(chan string, maxUnsent)
+	return &typedTexts{e, e.number, e.input}
+}
+
+func (t *typedTexts) next() <-chan string { return t.input }
+
+// end makes Say refuse, and hands out what it accepted and nobody took.
+func (t *typedTexts) end(unsent func(text string)) {
+	t.engine.mu.Lock()
+	t.engine.call, t.engine.input = nil, nil
+	t.engine.mu.Unlock()
+	close(t.input) // nobody has it any more
+	for text := range t.input {
+		unsent(text)
+	}
 }
 
 // next returns the next call that comes in, or that somebody wanted.
@@ -96,11 +124,7 @@ func (e *engine) dial(ctx context.Context, name string) (*peer.Call, error) {
 	e.cancel = nil
 	e.mu.Unlock()
 	if err != nil {
-		reason := oneLine(strings.TrimPrefix(err.Error(), "call "+name+": "))
-		if errors.Is(err, context.Canceled) {
-			reason = "hung up"
-		}
-		e.emit(ended{Peer: name, Reason: reason})
+		e.emit(ended{Peer: name, Reason: noCallReason(name, err)})
 	}
 	return call, err
 }
@@ -115,15 +139,19 @@ func (e *engine) Call(name string) bool {
 	}
 }
 
-// Say sends text. It reports false if there is no call, or too much waits.
-func (e *engine) Say(text string) bool {
+// Say sends text in the call with this number, and in no other. It fails if that call
+// has ended, or too much waits.
+func (e *engine) Say(call uint64, text string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.call == nil || e.number != call {
+		return errCallOver
+	}
 	select {
-	case e.input <- text: // nil without a call
-		return true
+	case e.input <- text:
+		return nil
 	default:
-		return false
+		return errSlow
 	}
 }
 

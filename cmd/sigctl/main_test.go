@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else the race detector makes each end last 1 s
 			env.Values[processesKey] = processes{}
+			env.Values[stackKey] = new(func())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -55,6 +56,9 @@ func TestScripts(t *testing.T) {
 			"redis":     cmdRedis,
 			"finish":    cmdFinish,
 			"get":       cmdGet,
+			"type":      cmdType,
+			"stack":     cmdStack,
+			"end-stack": cmdEndStack,
 		},
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -20,7 +21,7 @@ const (
 // calls is what the screen makes happen.
 type calls interface {
 	Call(name string) bool
-	Say(text string) bool
+	Say(call uint64, text string) error
 	Hangup(ctx context.Context)
 	Peers(ctx context.Context)
 	Stats() []string
@@ -66,7 +67,8 @@ type screen struct {
 
 	width, height int
 	input         typedLine
-	scroll        int // rows between the end of the log and that of the screen
+	typedFor      string // whom the input was begun for; "" is nobody
+	scroll        int    // rows between the end of the log and that of the screen
 	entries       []entry
 	present       []string // others in the room
 	call          *connected
@@ -118,9 +120,20 @@ func (s *screen) key(k keyPress) effect {
 	case keyDown:
 		s.scrollBy(-1)
 	default:
+		if s.input.String() == "" {
+			s.typedFor = s.partner()
+		}
 		s.input.key(k)
 	}
 	return nil
+}
+
+// partner returns whom one talks to, or calls, or "".
+func (s *screen) partner() string {
+	if s.call != nil {
+		return s.call.Peer
+	}
+	return s.calling
 }
 
 // enter takes the line that was typed.
@@ -135,8 +148,13 @@ func (s *screen) enter() effect {
 	case s.call == nil:
 		s.add(note, "", "You are not in a call: /call NAME calls somebody.")
 		return nil // what was typed stays
-	case !s.calls.Say(line):
-		s.add(note, "", "The other side is slow: try again in a moment.")
+	case s.typedFor != s.call.Peer:
+		s.typedFor = s.call.Peer
+		s.add(alarm, "", "You typed this before "+s.call.Peer+" was connected. Press Enter again to send it to "+s.call.Peer+".")
+		return nil
+	}
+	if err := s.calls.Say(s.call.call, line); err != nil {
+		s.add(note, "", "Not sent: "+err.Error()+".")
 		return nil
 	}
 	s.input.reset()
@@ -227,6 +245,9 @@ func (s *screen) happened(e chatEvent) {
 	case sent:
 		s.add(ours, s.user, e.Text)
 		s.entries[len(s.entries)-1].n = e.N
+	case unsent:
+		s.add(ours, s.user, e.Text)
+		s.entries[len(s.entries)-1].mark = lost
 	case delivered:
 		s.setMarks(e.N, arrived)
 	case ended:
@@ -238,7 +259,7 @@ func (s *screen) happened(e chatEvent) {
 		s.call, s.calling = nil, ""
 		s.setMarks(math.MaxInt, lost)
 		if e.Undelivered > 0 {
-			s.add(alarm, "", "✗ marks what "+e.Peer+" may not have.")
+			s.add(alarm, "", fmt.Sprintf("✗ marks %d message%s that %s may not have received.", e.Undelivered, plural(e.Undelivered), e.Peer))
 		}
 	case present:
 		s.present = slices.Clone(e.Peers)

@@ -33,8 +33,13 @@ func (f *fakeCalls) note(what string) bool {
 	f.asked = append(f.asked, what)
 	return !f.deaf
 }
-func (f *fakeCalls) Call(name string) bool  { return f.note("call " + name) }
-func (f *fakeCalls) Say(text string) bool   { return f.note("say " + text) }
+func (f *fakeCalls) Call(name string) bool { return f.note("call " + name) }
+func (f *fakeCalls) Say(call uint64, text string) error {
+	if !f.note(fmt.Sprintf("say %d %s", call, text)) {
+		return errSlow
+	}
+	return nil
+}
 func (f *fakeCalls) Hangup(context.Context) { f.note("hangup") }
 func (f *fakeCalls) Peers(context.Context)  { f.note("peers") }
 func (f *fakeCalls) Stats() []string        { return []string{"path direct"} }
@@ -98,7 +103,7 @@ func (ts *testScreen) wantFits(width, height int) {
 
 const testCode = "11111 22222 33333 44444 55555 66666"
 
-var inCall = connected{Peer: "user2", Path: "direct", Pair: "host to host", Safety: testCode, Receipts: true}
+var inCall = connected{Peer: "user2", Path: "direct", Pair: "host to host", Safety: testCode, Receipts: true, call: 7}
 
 func TestScreenConversation(t *testing.T) {
 	ts := newTestScreen(t, 80, 24, termenv.Ascii)
@@ -115,7 +120,7 @@ func TestScreenConversation(t *testing.T) {
 	ts.send(inCall)
 	ts.wantShown("● user2  direct", testCode, "message to user2")
 	ts.enter("hello")
-	ts.wantAsked("say hello")
+	ts.wantAsked("say 7 hello")
 	ts.send(sent{N: 1, Text: "hello"})
 	ts.wantShown("12:34 user1 hello ·")
 	ts.send(delivered{N: 1}, message{From: "user2", Text: "hi\nthere"})
@@ -124,6 +129,34 @@ func TestScreenConversation(t *testing.T) {
 	ts.wantShown("hello ✓", "lost ✗", "Call with user2 ended: the other side hung up.", "○ not in a call")
 	ts.send(presence{Peer: "user2", Here: false})
 	ts.wantShown("0 others here")
+}
+
+// What was accepted and not sent stays to be seen.
+func TestScreenShowsWhatWasNotSent(t *testing.T) {
+	ts := newTestScreen(t, 80, 24, termenv.Ascii)
+	ts.send(inCall, unsent{Peer: "user2", Text: "too late"}, ended{Peer: "user2", Reason: "hung up", Undelivered: 1})
+	ts.wantShown("user1 too late ✗", "✗ marks 1 message that user2 may not have received.")
+}
+
+// A line that was begun for one person is not sent to another one without being asked
+// for again.
+func TestScreenLineBegunForSomebodyElse(t *testing.T) {
+	ts := newTestScreen(t, 80, 24, termenv.Ascii)
+	ts.send(inCall, typed("for user2 "))
+	ts.send(ended{Peer: "user2", Reason: "the other side hung up"})
+	eve := inCall
+	eve.Peer, eve.call = "eve", 8
+	ts.send(eve, typed("alone"), press(keyEnter))
+	ts.wantAsked()
+	ts.wantShown("You typed this before eve was connected", "› for user2 alone")
+	ts.send(press(keyEnter))
+	ts.wantAsked("say 8 for user2 alone")
+	ts.enter("for eve")
+	ts.wantAsked("say 8 for eve")
+
+	ts.send(ended{Peer: "eve", Reason: "the other side hung up"}, calling{Peer: "user2"})
+	ts.send(typed("while it rings"), inCall, press(keyEnter))
+	ts.wantAsked("say 7 while it rings")
 }
 
 func TestScreenCommands(t *testing.T) {
@@ -153,7 +186,7 @@ func TestScreenCommands(t *testing.T) {
 	ts.wantShown("Here: user2, user1 (you)")
 	ts.calls.deaf = true
 	ts.enter("too fast")
-	ts.wantShown("The other side is slow", "› too fast")
+	ts.wantShown("the other side is slow", "› too fast")
 	ts.send(serverLost{errors.New("connection lost")})
 	ts.wantShown("server lost", "/quit ends the chat")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/gorilla/websocket"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -24,6 +26,11 @@ import (
 //	interrupt NAME CODE                  interrupt and wait; the exit code must be CODE
 //	crash NAME                          kill -9, and wait
 //	finish NAME CODE                    close its input and wait
+//	type NAME LINE                      write a line to its input
+//
+//	stack NAME PASSWORD                 another WebRTC stack calls user1, waits for a text, then closes its chat
+//	                                    channel and keeps the connection
+//	end-stack                           close that connection, too
 //
 //	get STATUS URL                      ask an HTTP server, which must answer STATUS; its answer is in the file body
 //	redis KEY VALUE                     start a Redis with a key set by hand; its URL becomes $REDIS
@@ -212,6 +219,43 @@ func (p *process) finish(ts *testscript.TestScript, name, code string) {
 		ts.Check(os.WriteFile(ts.MkAbs(file), t.text.Bytes(), 0o600))
 	}
 	checkCode(ts, code, p.waitErr)
+}
+
+func cmdType(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: type NAME LINE")
+	}
+	_, err := io.WriteString(started(ts, args[0]).stdin.(io.Writer), args[1]+"\n")
+	ts.Check(err)
+}
+
+type stackKeyType struct{}
+
+var stackKey stackKeyType
+
+func cmdStack(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: stack NAME PASSWORD")
+	}
+	dialer := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	ws, _, err := dialer.Dial(ts.Getenv("SIGCTL_SERVER"), nil)
+	ts.Check(err)
+	ts.Check(ws.WriteJSON(map[string]string{"type": "login", "name": args[0], "password": args[1]}))
+	for reply := map[string]any{}; reply["type"] != "login"; {
+		clear(reply)
+		ts.Check(ws.ReadJSON(&reply))
+	}
+	s, err := callUser1(ws)
+	ts.Check(err)
+	end := sync.OnceFunc(s.close)
+	ts.Defer(end)
+	*ts.Value(stackKey).(*func()) = end
+	<-s.heard
+	ts.Check(s.chat.Close())
+}
+
+func cmdEndStack(ts *testscript.TestScript, neg bool, args []string) {
+	(*ts.Value(stackKey).(*func()))()
 }
 
 func cmdGet(ts *testscript.TestScript, neg bool, args []string) {

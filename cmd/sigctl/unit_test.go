@@ -188,35 +188,6 @@ func TestReachable(t *testing.T) {
 	}
 }
 
-func TestReadLines(t *testing.T) {
-	long := strings.Repeat("x", maxText)
-	for _, c := range []struct {
-		name, in string
-		want     []string
-		err      string
-	}{
-		{"nothing", "", nil, ""},
-		{"lines", "a\r\n\nb", []string{"a", "", "b"}, ""},
-		{"the longest", long + "\r\n" + long, []string{long, long}, ""},
-		{"too long", "a\n" + long + "x\nb\n", []string{"a"}, "line 2 of the input is longer than 16384 bytes: it was not sent, nor what follows"},
-		{"much too long", strings.Repeat(long, 3), nil, "line 1 of the input is longer than 16384 bytes: it was not sent, nor what follows"},
-		{"not UTF-8", "\xff\n", nil, "line 1 of the input is not UTF-8: it was not sent, nor what follows"},
-	} {
-		in := readLines(strings.NewReader(c.in))
-		var got []string
-		for line := range in.lines {
-			got = append(got, line)
-		}
-		in.stop()
-		if diff := cmp.Diff(c.want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", c.name, diff)
-		}
-		if text := fmt.Sprint(in.ended()); c.err == "" && in.ended() != nil || c.err != "" && text != c.err {
-			t.Errorf("%s: error %q, want %q", c.name, text, c.err)
-		}
-	}
-}
-
 func TestOneLinePassword(t *testing.T) {
 	for _, c := range []struct{ in, want, err string }{
 		{"secret\r\n", "secret", ""},
