@@ -166,6 +166,9 @@ func (o *chatOptions) trust() (*tls.Config, error) {
 	if o.ca != "" {
 		pool, err = certs.Pool(o.ca)
 	} else {
+		if err := checkOwner(o.global.data); err != nil {
+			return nil, err
+		}
 		pool, err = certs.SystemPool(o.global.data)
 	}
 	if err != nil {

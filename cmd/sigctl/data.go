@@ -41,8 +41,8 @@ func defaultDataDir() string {
 	return filepath.Join(home, ".local", "share", "sigctl")
 }
 
-// openDataDir makes sure that the directory is there, and that nobody else can
-// write to it.
+// openDataDir makes sure that the directory is there, and that nobody else can write to it. Root does
+// not use somebody else's.
 func openDataDir(path string) (dataDir, error) {
 	if path == "" {
 		return "", usage(errors.New("there is no home directory for the data"), "name a directory with --data DIR")
@@ -50,6 +50,9 @@ func openDataDir(path string) (dataDir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", usage(fmt.Errorf("data directory: %w", err))
+	}
+	if err := checkOwner(path); err != nil {
+		return "", err
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return "", unusable(path, err)

@@ -113,6 +113,11 @@ func (o *storeOptions) openForAdmin(ctx context.Context, dataPath string) (user.
 // openRedisForAdmin opens the users in Redis through the running server, if it has
 // them there too.
 func (o *storeOptions) openRedisForAdmin(ctx context.Context, dataPath string) (user.Store, error) {
+	if dataPath != "" {
+		if err := checkOwner(dataPath); err != nil {
+			return nil, err
+		}
+	}
 	b, err := o.openRedis(ctx)
 	if err != nil || dataPath == "" {
 		return b.users, err
