@@ -31,6 +31,8 @@ type baselineCall struct {
 	channel chan *webrtc.DataChannel // when open
 	early   []webrtc.ICECandidateInit
 	ready   bool
+
+	described chan struct{} // closed when our description is sent
 }
 
 func (s *fakeServer) joinBaseline(name string, policy webrtc.ICETransportPolicy) *baseline {
@@ -70,8 +72,13 @@ func (b *baseline) newCall(to, id string) *baselineCall {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	call := &baselineCall{pc: pc, channel: make(chan *webrtc.DataChannel, 4)}
+	call := &baselineCall{pc: pc, channel: make(chan *webrtc.DataChannel, 4), described: make(chan struct{})}
 	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
+		select {
+		case <-call.described: // the other side has no call before it has the description
+		case <-b.done:
+			return
+		}
 		if c != nil {
 			init := c.ToJSON()
 			b.socket.send("", protocol.Candidate{Name: to, Call: id, Candidate: &protocol.CandidateInit{
@@ -137,6 +144,7 @@ func (b *baseline) describe(call *baselineCall, to, id string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	close(call.described)
 }
 
 // call calls to and returns both open channels.
@@ -198,6 +206,7 @@ func (b *baseline) read() {
 				return
 			}
 			b.socket.send("", protocol.Answer{Name: m.Name, Call: m.Call, Answer: protocol.Description{Type: "answer", SDP: desc.SDP}})
+			close(call.described)
 			b.calls <- call
 		case protocol.Answer:
 			call.describe(b.t, webrtc.SDPTypeAnswer, m.Answer.SDP)

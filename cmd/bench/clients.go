@@ -11,18 +11,58 @@ import (
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
+// client is a connection that is logged in. It is read all the time: the server closes one that does
+// not answer pings.
+type client struct {
+	ws       *websocket.Conn
+	messages chan struct{} // one for each message, up to maxMessages; closed when reading has ended
+	err      error         // why, set before
+}
+
+// maxMessages is how many messages a client gets at most.
+const maxMessages = rate * seconds / pairs
+
+func newClient(ws *websocket.Conn) *client {
+	c := &client{ws: ws, messages: make(chan struct{}, maxMessages)}
+	go c.read()
+	return c
+}
+
+func (c *client) read() {
+	defer close(c.messages)
+	for {
+		if _, _, c.err = c.ws.ReadMessage(); c.err != nil {
+			return
+		}
+		select {
+		case c.messages <- struct{}{}:
+		default: // nobody counts these
+		}
+	}
+}
+
+// close closes the connection and waits until reading has ended.
+func (c *client) close() {
+	c.ws.Close()
+	for range c.messages {
+	}
+}
+
 // login opens n connections, logged in as user0 and so on.
-func (s *server) login(ctx context.Context, n int) ([]*websocket.Conn, error) {
-	conns := make([]*websocket.Conn, n)
+func (s *server) login(ctx context.Context, n int) ([]*client, error) {
+	clients := make([]*client, n)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(20)
 	for i := range n {
-		g.Go(func() (err error) {
-			conns[i], err = s.loginOne(ctx, userName(i))
+		g.Go(func() error {
+			ws, err := s.loginOne(ctx, userName(i))
+			if err == nil {
+				clients[i] = newClient(ws)
+			}
 			return err
 		})
 	}
-	return conns, g.Wait()
+	return clients, g.Wait()
 }
 
 func (s *server) loginOne(ctx context.Context, name string) (*websocket.Conn, error) {
@@ -65,10 +105,10 @@ func (s *server) loginOne(ctx context.Context, name string) (*websocket.Conn, er
 	}
 }
 
-func closeAll(conns []*websocket.Conn) {
-	for _, ws := range conns {
-		if ws != nil {
-			ws.Close()
+func closeAll(clients []*client) {
+	for _, c := range clients {
+		if c != nil {
+			c.close()
 		}
 	}
 }

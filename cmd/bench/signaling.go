@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -57,23 +56,17 @@ func measureIdle(ctx context.Context, opts options, t *table, what string, plain
 	if err != nil {
 		return err
 	}
-	conns, err := s.login(ctx, opts.clients)
-	defer closeAll(conns)
+	clients, err := s.login(ctx, opts.clients)
+	defer closeAll(clients)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(t.progress, "  %d connections are open, and idle for a minute\n", opts.clients)
-	var readers sync.WaitGroup // answer pings
-	for _, ws := range conns {
-		readers.Go(func() { ws.ReadMessage() })
-	}
 	full, err := s.settled(ctx, time.Minute)
 	if err != nil {
 		return err
 	}
 	t.atMost(what, float64(full-empty)/float64(opts.clients)/1e3, bound, "KB")
-	closeAll(conns)
-	readers.Wait()
 	return nil
 }
 
@@ -135,8 +128,8 @@ func relayMessages(ctx context.Context, opts options) (float64, error) {
 		return 0, err
 	}
 	defer s.stop()
-	conns, err := s.login(ctx, 2*pairs)
-	defer closeAll(conns)
+	clients, err := s.login(ctx, 2*pairs)
+	defer closeAll(clients)
 	if err != nil {
 		return 0, err
 	}
@@ -145,17 +138,15 @@ func relayMessages(ctx context.Context, opts options) (float64, error) {
 		return 0, err
 	}
 	var g errgroup.Group
-	var pongs sync.WaitGroup // of the talkers, who get nothing else
 	start := time.Now()
 	for p := range pairs {
-		pongs.Go(func() { conns[2*p].ReadMessage() })
-		g.Go(func() error { return talk(conns[2*p], userName(2*p+1), start.Add(time.Duration(p)*time.Second/rate)) })
-		g.Go(func() error { return listen(conns[2*p+1]) })
+		g.Go(func() error {
+			return talk(clients[2*p].ws, userName(2*p+1), start.Add(time.Duration(p)*time.Second/rate))
+		})
+		g.Go(func() error { return listen(clients[2*p+1]) })
 	}
 	err = g.Wait()
 	after, cpuErr := s.cpu()
-	closeAll(conns)
-	pongs.Wait()
 	return float64((after - before).Microseconds()) / (rate * seconds), errors.Join(err, cpuErr)
 }
 
@@ -184,11 +175,17 @@ func candidate(to, call string) ([]byte, error) {
 	}})
 }
 
-func listen(ws *websocket.Conn) error {
-	ws.SetReadDeadline(time.Now().Add(3 * seconds * time.Second)) // one lost is a fault, not a wait
-	for range rate * seconds / pairs {
-		if _, _, err := ws.ReadMessage(); err != nil {
-			return err
+// listen waits until c has got its share of the messages.
+func listen(c *client) error {
+	tooLong := time.After(3 * seconds * time.Second) // one lost is a fault, not a wait
+	for n := range maxMessages {
+		select {
+		case _, ok := <-c.messages:
+			if !ok {
+				return c.err
+			}
+		case <-tooLong:
+			return fmt.Errorf("%d of %d messages came", n, maxMessages)
 		}
 	}
 	return nil
