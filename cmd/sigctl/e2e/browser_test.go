@@ -68,6 +68,7 @@ func (b *browser) start(t *testing.T) error {
 	}
 	allocator, end := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, // Chromium's own does not work for root
+		chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("ignore-certificate-errors-spki-list", pins))...)
 	ctx, cancel := chromedp.NewContext(allocator)
 	b.end = append([]func(){cancel, end}, b.end...)
@@ -210,7 +211,7 @@ func (p *person) waitFor(expression string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	poll := fmt.Sprintf(`new Promise((done) => { const look = () => (%s) ? done(true) : setTimeout(look, 10); look(); })`, expression)
+	poll := fmt.Sprintf(`new Promise((done) => { const look = () => (%s) ? done(true) : setTimeout(look, 50); look(); })`, expression)
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](poll, chromedp.EvalAwaitPromise)); err != nil {
 		p.t.Fatalf("%s waited for %s: %v", p.name, expression, err)
 	}
