@@ -186,8 +186,14 @@ func TestChatBothWays(t *testing.T) {
 		in := &lineInput{r: bytes.NewBufferString(texts("user1"))}
 		answered <- chatAsCallee(t.Context(), callee, in, &linePrinter{std: stdio{out: &out1, err: io.Discard}})
 	}()
-	in := &lineInput{r: bytes.NewBufferString(texts("user2"))}
-	err := chatAsCaller(t.Context(), ts.signIn("user2"), "user1", in, &linePrinter{std: stdio{out: &out2, err: io.Discard}})
+	open, end := io.Pipe() // a caller hangs up some time after the end of its input
+	in := &lineInput{r: io.MultiReader(bytes.NewBufferString(texts("user2")), open)}
+	out := writerFunc(func(text string) {
+		if out2.WriteString(text); out2.Len() >= len(heard("user1")) {
+			end.Close()
+		}
+	})
+	err := chatAsCaller(t.Context(), ts.signIn("user2"), "user1", in, &linePrinter{std: stdio{out: out, err: io.Discard}})
 	if err := errors.Join(err, <-answered); err != nil {
 		t.Error(err)
 	}

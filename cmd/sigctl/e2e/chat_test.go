@@ -85,7 +85,11 @@ func TestBothAtOnce(t *testing.T) {
 			s := startServe(t, "--demo")
 			user1 := s.startChat("user1", nil, withInput(numbered("one", 1000)))
 			user1.wantStatus("^Waiting for a call")
-			user2 := s.startChat("user2", append(tt.args, "--call", "user1"), withInput(numbered("two", 1000)))
+			user2 := s.startChat("user2", append(tt.args, "--call", "user1"))
+			user2.says(strings.TrimSuffix(numbered("two", 1000), "\n"))
+			_, last, _ := strings.Cut(numbered("one", 1000), "one 999")
+			user2.wantLine("user1: one 999" + strings.TrimSuffix(last, "\n"))
+			user2.saysNoMore() // the caller hangs up, once nothing comes for a moment
 			user2.wantExit(0)
 			user1.wantExit(0)
 			wantText(t, "user1", user1.out.all(), prefixed("user2: ", numbered("two", 1000)))
