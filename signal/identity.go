@@ -40,10 +40,9 @@ func (id identity) tokenID() string {
 // refusal is why somebody is not let in: what they are told, and what only log and
 // audit get.
 type refusal struct {
-	told  protocol.Error
-	why   string
-	kind  audit.Kind // zero: that of what was tried
-	guess bool       // at a password: the throttle bounds them, and each is written down
+	told protocol.Error
+	why  string
+	kind audit.Kind // zero: that of what was tried
 }
 
 func (r *refusal) Error() string { return r.told.Error() }
@@ -54,32 +53,31 @@ func refuse(code protocol.Code, text, why string) *refusal {
 }
 
 // byPassword lets nobody guess: neither here nor at the HTTP API nor at both.
-func (s *Server) byPassword(ctx context.Context, from netip.Addr, name, password string) (identity, error) {
+func (s *Server) byPassword(ctx context.Context, from netip.Addr, name, password string) (id identity, err error) {
+	id.method = "password"
 	attempt, err := s.cfg.Throttle.Begin(ctx, name, from)
 	if wait, ok := errors.AsType[limit.Wait](err); ok {
 		r := refuse(protocol.CodeRateLimited, wait.Error(), "too many failed logins")
 		r.told.RetryAfter = wait.Seconds()
-		return identity{}, r
+		return id, r
 	}
 	if err != nil {
-		return identity{}, err
+		return id, err
 	}
 	defer attempt.Undecided()
 	switch err = s.cfg.Users.Authenticate(ctx, name, password, attempt.Client()); {
 	case err == nil:
 		attempt.Succeeded()
-		return identity{user: name, method: "password"}, nil
+		id.user = name
 	case errors.Is(err, user.ErrBadCredentials):
 		attempt.Failed()
-		r := refuse(protocol.CodeBadCredentials, "wrong user name or password", "wrong user name or password")
-		r.guess = true
-		return identity{}, r
+		return id, refuse(protocol.CodeBadCredentials, "wrong user name or password", "wrong user name or password")
 	case errors.Is(err, user.ErrBusy):
 		r := refuse(protocol.CodeBusy, "the server is busy, try again in a moment", "too many logins at once")
 		r.told.RetryAfter = 1
-		return identity{}, r
+		return id, r
 	}
-	return identity{}, err
+	return id, err
 }
 
 // byCertificate is for connections whose TLS has verified a client certificate.

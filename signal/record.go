@@ -3,10 +3,8 @@ package signal
 import (
 	"context"
 	"errors"
-	"net/netip"
 
 	"github.com/sigctl/sigctl/pkg/audit"
-	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
@@ -39,22 +37,9 @@ func (s *Server) refused(err error, e audit.Event) protocol.Error {
 		fault, e.Why = protocol.Error{Code: protocol.CodeInternal, Message: "internal error"}, "internal error"
 	}
 	e.Code = fault.Code
-	if r == nil || !r.guess {
-		e.Flood = s.refusals.Take(alike{limit.Group(e.Address), e.Kind, e.Code}, 1) > 0
-	}
 	s.record(e) // logged; there is nothing to take back
 	return fault
 }
-
-// alike are refusals of which strangers can cause as many as they like, and fill the
-// audit log until it forgets. Above refusalRate they are counted.
-type alike struct {
-	group netip.Prefix
-	kind  audit.Kind
-	code  protocol.Code
-}
-
-var refusalRate = limit.Rate{PerSecond: 1, Burst: 100}
 
 // event adds who and where the session is.
 func (s *session) event(e audit.Event) audit.Event {

@@ -62,6 +62,32 @@ func TestJunkHidesNothing(t *testing.T) {
 	}
 }
 
+// A user who asks for tokens again and again does not push the rest out of the audit log: what is
+// beyond a burst is counted, and another user's token still has a line.
+func TestTokensFillNoLog(t *testing.T) {
+	as := newAccessServer(t)
+	greedy, other := as.access("user1"), as.access("user2")
+	as.audit.take(t)
+	began := time.Now()
+	const tokens = 180
+	for range tokens {
+		as.tokenOf("GET", protocol.PathJoin+"?room=team", greedy, "")
+	}
+	as.tokenOf("GET", protocol.PathJoin+"?room=team", other, "")
+	most := 101 + 1 + int(time.Since(began).Seconds())
+	as.log.Close() // writes the counts
+	lines, sum := map[string]int{}, 0
+	for _, e := range as.audit.take(t) {
+		if e.Kind == audit.TokenIssued {
+			lines[e.User]++
+			sum += max(e.Repeated, 1)
+		}
+	}
+	if lines["user1"] > most+1 || lines["user2"] != 1 || sum != tokens+1 {
+		t.Errorf("%v lines stand for %d tokens, want at most %d of user1 and one of user2, for %d", lines, sum, most+1, tokens+1)
+	}
+}
+
 // A guess is written down although the connection closed before the answer.
 func TestRefusedWhileClosing(t *testing.T) {
 	as, m := newInterruptedServer(t)

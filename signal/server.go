@@ -31,7 +31,6 @@ type Server struct {
 	log         *slog.Logger
 	admission   *admission
 	apiLimit    *limit.Buckets[netip.Prefix] // requests of the HTTP API
-	refusals    *limit.Buckets[alike]        // that are written down one by one
 	signIns     *limit.Buckets[string]       // of each user
 	conns       registry
 	permissions permissionSets
@@ -53,7 +52,6 @@ func New(cfg *Config) (*Server, error) {
 		log:         c.Logger,
 		admission:   newAdmission(c.MaxPending, c.MaxPendingPerAddress, c.Proxies, c.Logger),
 		apiLimit:    limit.NewBuckets[netip.Prefix](apiRate, addressTable),
-		refusals:    limit.NewBuckets[alike](refusalRate, addressTable),
 		signIns:     limit.NewBuckets[string](c.Rates.SignIns, userTable),
 		permissions: newPermissionSets(),
 		hub:         newHub(),

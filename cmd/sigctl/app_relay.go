@@ -23,7 +23,7 @@ func (a *app) openRelay(context.Context) (err error) {
 		Secrets:   a.secrets,
 		Allow:     a.opts.demoPeers(),
 		Reserved:  addrPorts(append(slices.Clone(a.listeners), a.operations)...),
-		Allocated: a.allocationRecorder(),
+		Allocated: a.recordAllocation,
 		Logger:    a.log,
 	}
 	trusted, err := parsePrefixes("trusted-proxy", a.opts.proxy.trusted)

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sigctl/sigctl/pkg/audit"
-	"github.com/sigctl/sigctl/pkg/limit"
 )
 
 // auditOptions say where security events are written down.
@@ -45,14 +44,7 @@ func (a *app) record(e audit.Event) error {
 	return err
 }
 
-// allocationRecorder returns what writes down who relays through us. One user who allocates again and again does not push
-// out all the rest: what is beyond a burst is counted.
-func (a *app) allocationRecorder() func(user string, client, relay netip.AddrPort) {
-	recorded := limit.NewBuckets[string](limit.Rate{PerSecond: 10, Burst: 100}, 1<<14)
-	return func(user string, client, relay netip.AddrPort) {
-		a.record(audit.Event{
-			Kind: audit.Allocation, User: user, Address: client.Addr(), Why: "relay " + relay.String(),
-			Flood: recorded.Take(user, 1) > 0,
-		})
-	}
+// recordAllocation writes down who relays through us.
+func (a *app) recordAllocation(user string, client, relay netip.AddrPort) {
+	a.record(audit.Event{Kind: audit.Allocation, User: user, Address: client.Addr(), Why: "relay " + relay.String()})
 }

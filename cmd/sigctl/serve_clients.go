@@ -67,9 +67,7 @@ func (a *app) openClients() (*certs.Clients, error) {
 			Kind: audit.Login, Code: protocol.CodeBadCredentials, Source: "certificate",
 			Address: listen.HostAddr(addr), Why: "certificate of " + subject + ": " + reason,
 		}
-		if refusals.Take(limit.Group(e.Address), 1) > 0 {
-			e.Flood = true // anybody can show a certificate, whose ever it is
-		} else {
+		if refusals.Take(limit.Group(e.Address), 1) == 0 { // anybody can show a certificate, whosever it is
 			a.log.Info("client certificate refused", "addr", addr, "subject", subject, "why", reason)
 		}
 		a.record(e)

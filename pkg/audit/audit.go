@@ -35,11 +35,17 @@
 //
 // # Floods
 //
-// Strangers can be refused for being too fast thousands of times in a second. Of such events (code rate_limited, or
-// Event.Flood) those that are of one kind, code and address group make two lines a minute: the first one at once, and when the minute is
-// over, or at Close, another one that says how many followed, with nothing but time, event, outcome, code, the first
-// one's address and repeated. Above 4096 address groups in a minute the others are counted together, as if without an
-// address. Every other event is one line, always.
+// What clients cause cannot push the rest out of the log. Of each sort of event (kind, code and
+// source together) there are 100 lines at once, and then one a second, of each user who has proved to
+// be that user, and of each address group for all others. For all others together it is 1000 lines
+// at once, and then one a second. Events with code rate_limited have no such lines.
+//
+// Above that, events make two lines a minute: the first one at once, and when the minute is over, or
+// at Close, another one that says how many followed, with nothing but time, event, outcome, code,
+// source, the user who has proved to be that user, the first one's address, and repeated. Where the
+// lines for all are used up, or 4096 floods are counted apart in a minute, others of a sort are
+// counted together, without user and address. What the operator does is one line each, always: admin,
+// kick, revoked, policy_reload, and what has an actor.
 package audit
 
 import (
@@ -94,7 +100,4 @@ type Event struct {
 	Token    string        `json:"token,omitempty"`
 	Actor    string        `json:"actor,omitempty"`
 	Repeated int           `json:"repeated,omitempty"` // set by the Log
-
-	// Flood says that there are many of these: they are counted, as those with code rate_limited are.
-	Flood bool `json:"-"`
 }

@@ -8,26 +8,80 @@ import (
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
-// maxFloods bounds the address groups that are counted apart in a minute.
-const maxFloods = 4096
+// How many lines there are of one sort of event, before further ones are counted.
+var (
+	ownRate    = limit.Rate{PerSecond: 1, Burst: 100}  // of one user, or of one address group's strangers
+	commonRate = limit.Rate{PerSecond: 1, Burst: 1000} // of all strangers together
+)
 
-// flood is what events have in common of which only the first is written.
-type flood struct {
-	kind  Kind
-	code  protocol.Code
-	group netip.Prefix
+const (
+	maxSubjects = 1 << 16 // users and address groups whose rate is remembered
+	maxSorts    = 1 << 10 // likewise sorts
+	maxFloods   = 4096    // floods that are counted apart in a minute
+)
+
+// sort is what events have in common that happen for the same reason. Its values are the program's
+// own: nobody can make up new ones.
+type sort struct {
+	kind   Kind
+	code   protocol.Code
+	source string
 }
 
-// floodLocked returns the flood that e may be part of, if it is of that sort.
+// flood is whose events of a sort are counted. With neither user nor group it is everybody's.
+type flood struct {
+	sort
+	user  string       // who proved to be that user
+	group netip.Prefix // of a stranger
+}
+
+// lines are how many lines there may still be.
+type lines struct {
+	own    *limit.Buckets[flood]
+	common *limit.Buckets[sort]
+}
+
+func newLines() lines {
+	return lines{
+		own:    limit.NewBuckets[flood](ownRate, maxSubjects),
+		common: limit.NewBuckets[sort](commonRate, maxSorts),
+	}
+}
+
+// isOperators reports whether e is the operator's doing, which nobody else can cause.
+func (e *Event) isOperators() bool {
+	switch e.Kind {
+	case Admin, Kick, Revoked, PolicyReload:
+		return true
+	}
+	return e.Actor != ""
+}
+
+// isProven reports whether the user of e is known to be that. A sign-in that is refused only claims a
+// name: it must not use up the lines of whoever has it.
+func (e *Event) isProven() bool {
+	return e.User != "" && (e.Code == "" || e.Kind == Refused || e.Kind == TokenRefused)
+}
+
+// floodLocked returns the flood that e is part of, if there are too many like it.
 func (l *Log) floodLocked(e Event) (key flood, ok bool) {
-	if e.Code != protocol.CodeRateLimited && !e.Flood {
+	if e.isOperators() {
 		return flood{}, false
 	}
-	key = flood{e.Kind, e.Code, limit.Group(e.Address)}
-	if l.floods[key] == nil && len(l.floods) >= maxFloods {
-		key.group = netip.Prefix{}
+	key = flood{sort: sort{e.Kind, e.Code, e.Source}}
+	if proven := e.isProven(); proven {
+		key.user = e.User
+	} else {
+		key.group = limit.Group(e.Address)
 	}
-	return key, true
+	ok = e.Code == protocol.CodeRateLimited || l.lines.own.Take(key, 1) > 0
+	switch {
+	case ok && l.floods[key] != nil:
+	case key.user == "" && l.lines.common.Take(key.sort, 1) > 0, // beyond many strangers there is one flood
+		ok && len(l.floods) >= maxFloods:
+		return flood{sort: key.sort}, true
+	}
+	return key, ok
 }
 
 // beginLocked makes further events of this minute repetitions of e.
@@ -36,10 +90,11 @@ func (l *Log) beginLocked(key flood, e Event) {
 		l.floods = map[flood]*Event{}
 		l.minute.Go(l.endMinutes)
 	}
-	l.floods[key] = &Event{Kind: e.Kind, Outcome: e.Outcome, Code: e.Code, Address: e.Address}
-	if !key.group.IsValid() {
-		l.floods[key].Address = netip.Addr{}
+	first := &Event{Kind: e.Kind, Outcome: e.Outcome, Code: e.Code, Source: e.Source, User: key.user}
+	if key.user != "" || key.group.IsValid() {
+		first.Address = e.Address
 	}
+	l.floods[key] = first
 }
 
 // endMinutes writes what was counted, once a minute until nothing is left to write.

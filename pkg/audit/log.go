@@ -14,6 +14,7 @@ type Log struct {
 	// set at construction
 	sink   sink
 	closed chan struct{}
+	lines  lines
 	minute sync.WaitGroup // of the one goroutine there is while repetitions are counted
 
 	// guarded by mu
@@ -32,7 +33,7 @@ type sink interface {
 // New returns a Log that writes to w, the standard output say, each line by one call of Write. Close leaves w open.
 func New(w io.Writer) *Log { return newLog(&stream{w: w}) }
 
-func newLog(s sink) *Log { return &Log{sink: s, closed: make(chan struct{})} }
+func newLog(s sink) *Log { return &Log{sink: s, lines: newLines(), closed: make(chan struct{})} }
 
 // Record writes e. It returns when the line is written (to the operating system, which survives a crash of the process
 // but not of the machine), or the error that kept it from that: then the event is not on record. The next Record tries
