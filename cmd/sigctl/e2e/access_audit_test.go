@@ -105,7 +105,7 @@ func (r *recorded) tokens() {
 		"admin ok user=alice actor=admin doing=add user")
 	r.step("wrong password", func() {
 		r.c.wantRefused("bad_credentials", message{"name": "alice", "password": r.secret("what somebody guesses")})
-	}, "login bad_credentials user=alice")
+	}, "login bad_credentials user=alice by=password")
 	r.step("access token", func() { r.access = r.secret(r.c.accessToken("alice")) }, "login ok "+api, "token_issued ok "+api)
 	r.step("room token", func() {
 		joined := r.c.want("POST", "/api/rooms/join", r.access, message{"room": "team"})
@@ -273,7 +273,7 @@ func TestAuditElsewhere(t *testing.T) {
 			got = append(got, e.String())
 		}
 		const session = "user=user1 by=password room=lobby"
-		want := []string{"login bad_credentials user=user1", "login ok " + session, "join ok " + session, "session_end ok " + session}
+		want := []string{"login bad_credentials user=user1 by=password", "login ok " + session, "join ok " + session, "session_end ok " + session}
 		if !slices.Equal(got, want) {
 			t.Errorf("--audit %s: got\n  %s\nwant\n  %s", tt.where, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 		}
