@@ -84,8 +84,8 @@ func TestTerminal(t *testing.T) {
 			if after, err := term.GetState(int(theirs.Fd())); err != nil || *after != *before {
 				t.Errorf("the terminal is not as before: %v", err)
 			}
-			if len(calls.asked) != 1 || calls.asked[0] != "say hello" {
-				t.Errorf("asked for %q, want to say hello", calls.asked)
+			if len(calls.asked) != 1 || calls.asked[0] != "say 7 hello" {
+				t.Errorf("asked for %q, want to say hello in call 7", calls.asked)
 			}
 		})
 	}
