@@ -42,9 +42,9 @@ func TestDemoIsForThisMachine(t *testing.T) {
 	for range 2 {
 		s.wantStatus(`msg=allocation .* relay=127\.0\.0\.1:\d+`)
 	}
-	if got := n.relayedToLoopback(file, "127.0.0.1:3478"); got == 0 {
-		t.Error("no packet reached a peer on loopback")
-	}
+	until(t, "a packet reaches a peer on loopback", func() bool { // a slow machine is late at times
+		return n.relayedToLoopback(file, "127.0.0.1:3478") > 0
+	})
 }
 
 // A machine may have no IPv6.
