@@ -35,8 +35,11 @@ type Call struct {
 	counts      counts
 
 	// guarded by Client.mu
-	key      callKey
-	offering bool // our offer is unanswered
+	key       callKey
+	outgoing  bool // this side made it
+	offering  bool // our offer is unanswered
+	asked     bool // incoming: an Accept waited for it, so it was answered
+	connected bool // incoming: it has connected
 
 	// owned by run; they no longer change once established is closed
 	id     string          // "" for a plain party

@@ -117,9 +117,8 @@ func (l *link) opened(ch *channel) {
 		l.call.timeline.mark("control open")
 		l.readers.Go(l.readControl)
 		l.readers.Go(l.writeControl)
-		l.say(hello{Received: l.call.counts.receivedNow(), Version: controlVersion})
-		if !l.offerer {
-			l.say(connected{}) // ringing will come before it
+		if l.offerer {
+			l.sayHello()
 		}
 	case label == labelChat && ch.remote != l.offerer && l.chat == nil:
 		l.chat = ch
@@ -169,20 +168,38 @@ func (l *link) settle() {
 		l.offerStream(ch)
 	}
 	l.early = nil
+	if !l.call.establish() {
+		return
+	}
 	l.readers.Go(l.readChat)
-	l.call.establish()
+	if l.greeted && !l.offerer {
+		l.sayHello()
+		l.say(connected{}) // ringing will come before it
+	}
 }
 
-// establish makes the call ready for its methods.
-func (c *Call) establish() {
+// sayHello sends our first message. The caller's comes first; the callee answers it
+// once the call has a place on its side, so that no caller takes a refused call for one
+// that has connected.
+func (l *link) sayHello() {
+	l.say(hello{Received: l.call.counts.receivedNow(), Version: controlVersion})
+}
+
+// establish makes the call ready for its methods, unless other calls have all the
+// places that there are.
+func (c *Call) establish() bool {
 	theirs := c.link.pc.SCTP().Transport().GetRemoteCertificate()
 	ours, err := c.client.cert.GetFingerprints()
 	if err != nil || len(ours) == 0 || len(theirs) == 0 {
 		c.fail("establish", errNoCertificate)
-		return
+		return false
+	}
+	if !c.client.connected(c) {
+		return false
 	}
 	c.safety = safetyCode(strings.ToUpper(ours[0].Value), fingerprintOf(theirs), c.id)
 	c.timeline.mark("chat open")
 	close(c.established)
 	c.client.callsChanged()
+	return true
 }

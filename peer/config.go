@@ -60,9 +60,10 @@ type Config struct {
 	// is unfair to other traffic.
 	MinCongestionWindow uint32
 
-	// MaxCalls bounds the calls at once, made and incoming; callers beyond are told
-	// that this side is busy. 0 means that only those are bounded that wait for
-	// Accept, to four.
+	// MaxCalls bounds the calls at once: those that this side made, and those incoming
+	// ones that have connected. Callers beyond are told that this side is busy. 0 means
+	// no bound. Incoming calls that have not connected, or wait for Accept, are bounded
+	// to four in any case.
 	MaxCalls int
 
 	// OnPresence is told who comes (true) and goes (false) in the room, once

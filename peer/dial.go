@@ -48,7 +48,7 @@ func (c *Client) callOut(name string) (*Call, error) {
 		return nil, fmt.Errorf("%w: it is being called already", ErrBusy)
 	}
 	call := newCall(c, callKey{name, protocol.NewCallID()})
-	call.offering = true
+	call.outgoing, call.offering = true, true
 	c.startLocked(call)
 	call.post(call.offer)
 	return call, nil
@@ -56,8 +56,10 @@ func (c *Client) callOut(name string) (*Call, error) {
 
 // Accept waits for a call, answers it and returns when both can chat. Calls are
 // answered only while an Accept waits; until then at most four are kept, for as
-// long as their callers care to wait, and more are told that this side is busy. A
-// call that comes to nothing is not reported.
+// long as their callers care to wait, and more are told that this side is busy. Of
+// each caller one call is kept that has not connected, the latest. Once four were
+// answered and have not connected, the oldest of them makes room for the next. A call
+// that comes to nothing is not reported.
 //
 // The error is [ErrClosed], an [ErrLost] or the end of ctx.
 func (c *Client) Accept(ctx context.Context) (*Call, error) {
@@ -66,7 +68,7 @@ func (c *Client) Accept(ctx context.Context) (*Call, error) {
 	c.calls.accepting++
 	defer func() { c.calls.accepting-- }()
 	for _, call := range c.calls.incoming {
-		call.post(call.answerHeld)
+		call.askLocked()
 	}
 	for {
 		if call := c.takeIncomingLocked(); call != nil {

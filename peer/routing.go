@@ -6,9 +6,6 @@ import (
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
-// maxUnanswered is how many incoming calls may wait to be taken by Accept.
-const maxUnanswered = 4
-
 // callKey names a call: the other party, and the id, which is "" for a party that
 // speaks the plain form of the protocol.
 type callKey struct{ peer, id string }
@@ -16,14 +13,15 @@ type callKey struct{ peer, id string }
 // callTable says which call a message belongs to. It is guarded by Client.mu.
 type callTable struct {
 	byKey     map[callKey]*Call
-	incoming  []*Call       // not yet taken by Accept, in the order they came
+	incoming  []*Call // not yet taken by Accept, in the order in which they came
+	callers   callers
 	accepting int           // how many Accepts wait
 	changed   chan struct{} // closed, and made anew, when incoming changes
 	closed    bool          // no more calls
 }
 
 func newCallTable() callTable {
-	return callTable{byKey: map[callKey]*Call{}, changed: make(chan struct{})}
+	return callTable{byKey: map[callKey]*Call{}, callers: newCallers(), changed: make(chan struct{})}
 }
 
 func (t *callTable) notifyLocked() {
@@ -62,6 +60,7 @@ func (c *Client) startLocked(call *Call) {
 func (c *Client) forget(call *Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.failedLocked(call)
 	if c.calls.byKey[call.key] == call {
 		delete(c.calls.byKey, call.key)
 	}
@@ -118,14 +117,10 @@ func (c *Client) findRef(ref string) *Call {
 	return nil
 }
 
-// takeOffer starts, joins or renegotiates a call.
+// takeOffer starts, joins or renegotiates a call, or refuses it.
 func (c *Client) takeOffer(m protocol.Offer) {
-	if c.routeOffer(m) {
-		return
-	}
-	reject := protocol.Reject{Name: m.Name, Call: m.Call, Reason: protocol.ReasonBusy}
-	if err := c.socket.send("", reject); err != nil {
-		c.log.Debug("busy was not said", "error", err)
+	if !c.routeOffer(m) {
+		c.refuse(m)
 	}
 }
 
@@ -136,7 +131,7 @@ func (c *Client) routeOffer(m protocol.Offer) bool {
 	defer c.mu.Unlock()
 	ours, known := c.calls.offeringTo(m.Name), c.calls.byKey[callKey{m.Name, m.Call}]
 	switch {
-	case known != nil && known != ours:
+	case known != nil && known != ours && known.ctx.Err() == nil:
 		known.deliver(m)
 	case ours != nil && ours.holdsAgainst(m):
 		c.log.Debug("calls crossed, ours stays", "peer", m.Name)
@@ -145,34 +140,10 @@ func (c *Client) routeOffer(m protocol.Offer) bool {
 		ours.offering = false
 		c.calls.move(ours, callKey{m.Name, m.Call})
 		ours.post(func() { ours.startOver(m) })
-	case c.calls.closed || len(c.calls.incoming) >= maxUnanswered || c.fullLocked():
-		return false
 	default:
-		call := newCall(c, callKey{m.Name, m.Call})
-		call.held = &m
-		c.calls.incoming = append(c.calls.incoming, call)
-		c.calls.notifyLocked()
-		c.startLocked(call)
-		if c.calls.accepting > 0 {
-			call.post(call.answerHeld)
-		}
+		return c.startIncomingLocked(m)
 	}
 	return true
-}
-
-// fullLocked reports whether there are as many calls as Config.MaxCalls allows.
-// Those that have ended, and are only being closed, do not count.
-func (c *Client) fullLocked() bool {
-	if c.cfg.MaxCalls <= 0 {
-		return false
-	}
-	n := 0
-	for _, call := range c.calls.byKey {
-		if call.ctx.Err() == nil {
-			n++
-		}
-	}
-	return n >= c.cfg.MaxCalls
 }
 
 // holdsAgainst reports whether our unanswered offer stays when theirs crosses it:

@@ -28,8 +28,9 @@ import (
 //	finish NAME CODE                    close its input and wait
 //	type NAME LINE                      write a line to its input
 //
-//	stack NAME PASSWORD                 another WebRTC stack calls user1, waits for a text, then closes its chat
-//	                                    channel and keeps the connection
+//	stack NAME PASSWORD [silent]        another WebRTC stack calls user1, waits for a text, then closes its chat
+//	                                    channel and keeps the connection; a silent one is answered and
+//	                                    never connects
 //	end-stack                           close that connection, too
 //
 //	get STATUS URL                      ask an HTTP server, which must answer STATUS; its answer is in the file body
@@ -234,8 +235,8 @@ type stackKeyType struct{}
 var stackKey stackKeyType
 
 func cmdStack(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: stack NAME PASSWORD")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: stack NAME PASSWORD [silent]")
 	}
 	dialer := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	ws, _, err := dialer.Dial(ts.Getenv("SIGCTL_SERVER"), nil)
@@ -245,11 +246,15 @@ func cmdStack(ts *testscript.TestScript, neg bool, args []string) {
 		clear(reply)
 		ts.Check(ws.ReadJSON(&reply))
 	}
-	s, err := callUser1(ws)
+	s, err := callUser1(ws, len(args) == 3)
 	ts.Check(err)
 	end := sync.OnceFunc(s.close)
 	ts.Defer(end)
 	*ts.Value(stackKey).(*func()) = end
+	if s.silent {
+		<-s.answered
+		return
+	}
 	<-s.heard
 	ts.Check(s.chat.Close())
 }

@@ -18,6 +18,8 @@ type stack struct {
 	pc            *webrtc.PeerConnection
 	control, chat *webrtc.DataChannel
 	id            string
+	silent        bool          // it never connects
+	answered      chan struct{} // closed when user1 has answered
 	heard         chan string   // texts, as far as room is left; then it reads no more
 	ended         chan struct{} // closed with the test: no callback waits any more
 	reading       sync.WaitGroup
@@ -30,7 +32,7 @@ func newStack(t *testing.T, ts *testServer, name string) *stack {
 	t.Helper()
 	ws := ts.join(name)
 	ws.SetReadDeadline(time.Time{})
-	s, err := callUser1(ws)
+	s, err := callUser1(ws, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,15 +40,18 @@ func newStack(t *testing.T, ts *testServer, name string) *stack {
 	return s
 }
 
-// callUser1 calls over a WebSocket that has signed in.
-func callUser1(ws *websocket.Conn) (*stack, error) {
+// callUser1 calls over a WebSocket that has signed in. A silent call never connects.
+func callUser1(ws *websocket.Conn, silent bool) (*stack, error) {
 	settings := webrtc.SettingEngine{}
 	settings.SetIncludeLoopbackCandidate(true)
 	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		return nil, err
 	}
-	s := &stack{ws: ws, pc: pc, id: protocol.NewCallID(), heard: make(chan string, 1), ended: make(chan struct{})}
+	s := &stack{
+		ws: ws, pc: pc, id: protocol.NewCallID(), silent: silent,
+		heard: make(chan string, 1), ended: make(chan struct{}), answered: make(chan struct{}),
+	}
 	if err := s.call(); err != nil {
 		s.close()
 		return nil, err
@@ -113,6 +118,12 @@ func (s *stack) read() {
 		}
 		if s.ws.ReadJSON(&m) != nil {
 			return
+		}
+		if m.Type == "answer" {
+			close(s.answered)
+		}
+		if s.silent {
+			continue
 		}
 		if m.Type == "answer" && s.pc.SetRemoteDescription(m.Answer) == nil {
 			described = true
