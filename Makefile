@@ -5,7 +5,7 @@ GO       ?= go
 BIN      := bin/sigctl
 PROGRESS := .ci/progress
 # The programs that the tests use as witnesses, and Debian's packages of them.
-WITNESS := redis-server:redis-server chromium:chromium+fonts-dejavu-core turnutils_uclient:coturn \
+WITNESS := redis-server:redis-server chromium:chromium+fonts-dejavu-core firefox-esr:firefox-esr turnutils_uclient:coturn \
   openssl:openssl curl:curl ip:iproute2 \
   nginx:nginx /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream haproxy:haproxy
 FUZZTIME ?= 1m

@@ -317,10 +317,10 @@ func (s *fakeServer) releaseAfter(n int, look func()) {
 // drop closes the connection of name with a close code.
 func (s *fakeServer) drop(name string, code int) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.conns[name]; c != nil {
-		_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
-	}
+	c := s.conns[name]
+	s.mu.Unlock()
+	s.gone(c) // at once: the name is free before anyone knows
+	_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Minute))
 }
 
 // sent returns what from has sent of one type.

@@ -5,6 +5,8 @@ package web
 import (
 	"strings"
 	"testing"
+
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
 
 // keepChannels lets a test send on the channels of a page as a hostile peer would.
@@ -14,6 +16,13 @@ const keepChannels = `
 	RTCDataChannel.prototype.send = function (data) { channels[this.label] = this; return send.call(this, data); };`
 
 func TestPeerThatBreaksTheProtocolEndsTheCall(t *testing.T) {
+	t.Parallel()
+	s := newFakeServer(t)
+	mallory, alice := newPerson(t, s, "mallory", keepChannels), newPerson(t, s, "alice")
+	for _, p := range []*webtest.Person{mallory, alice} {
+		p.SignIn(p.Name + "-password")
+		p.WantVisible("#app")
+	}
 	for _, tt := range []struct{ name, send string }{
 		{"confirms what was never sent", `channels.control.send('{"type":"received","n":2}')`},
 		{"confirms less than before", `channels.control.send('{"type":"received","n":0}')`},
@@ -26,50 +35,45 @@ func TestPeerThatBreaksTheProtocolEndsTheCall(t *testing.T) {
 		{"text is too long in UTF-8", `channels.chat.send("é".repeat(8193))`},
 		{"text is binary", `channels.chat.send(new Uint8Array(3))`},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			s := newFakeServer(t)
-			people := []*person{newPerson(t, s, "mallory", keepChannels), newPerson(t, s, "alice")}
-			for _, p := range people {
-				p.signIn(p.name + "-password")
-				p.wantVisible("app")
-			}
-			mallory, alice := people[0], people[1]
-			alice.call(mallory)
-			alice.wantText("status", "Connected, direct")
-			mallory.wantText("status", "Connected, direct")
-			alice.say("one")
-			mallory.say("two")
-			alice.waitFor(`document.querySelectorAll(".mark .received").length === 1`)
-			eval[any](mallory, tt.send)
-			alice.wantText("ended-text", "mallory sent something this page cannot use.")
-		})
+		t.Log(tt.name)
+		alice.Call("mallory")
+		alice.WantText("#status", "Connected, direct")
+		mallory.WantText("#status", "Connected, direct")
+		alice.Say(tt.name)
+		mallory.Say("two")
+		alice.WaitFor(`[...document.querySelectorAll("#messages .ours")].at(-1).querySelector(".received")`)
+		webtest.Eval[any](mallory, tt.send)
+		alice.WantEnded("mallory sent something this page cannot use.")
+		mallory.WantVisible("#ended")
 	}
 }
 
 // Types that come later in the protocol's life are no fault.
 func TestUnknownControlMessageIsIgnored(t *testing.T) {
+	t.Parallel()
 	s := newFakeServer(t)
 	bob := newPerson(t, s, "bob", keepChannels)
-	bob.signIn("bob-password")
-	bob.wantVisible("app")
+	bob.SignIn("bob-password")
+	bob.WantVisible("#app")
 	alice := signedIn(t, s, "alice")[0]
-	alice.call(bob)
-	bob.wantText("status", "Connected, direct")
-	eval[any](bob, `channels.control.send('{"type":"typing"}')`)
-	bob.say("still here")
-	alice.wantHeard("still here")
+	alice.Call(bob.Name)
+	bob.WantText("#status", "Connected, direct")
+	webtest.Eval[any](bob, `channels.control.send('{"type":"typing"}')`)
+	bob.Say("still here")
+	alice.WantHeard("still here")
 }
 
 func TestServerThatSendsTooMuchAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newFakeServer(t)
 	alice := signedIn(t, s, "alice")[0]
 	for name, size := range map[string]int{"bob": 65 << 10, "carol": 63 << 10} {
 		s.inject("alice", message{"type": "joined", "name": name, "padding": strings.Repeat("x", size)})
 	}
-	alice.wantPerson("carol")
+	alice.WantPerson("carol")
 	s.inject("alice", message{"type": "joined", "name": "dave"})
-	alice.wantPerson("dave")
-	alice.wantText("people-count", "2")
+	alice.WantPerson("dave")
+	alice.WantText("#people-count", "2")
 }
 
 // describing makes a page describe its connections as an expression of sdp says.
@@ -83,26 +87,28 @@ func describing(expression string) string {
 }
 
 func TestOfferThatCannotBeTrustedIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newFakeServer(t)
+	mallory := newPerson(t, s, "mallory", describing(`change(sdp)`))
+	mallory.SignIn("mallory-password")
+	mallory.WantVisible("#app")
+	alice := signedIn(t, s, "alice")[0]
 	for name, change := range map[string]string{
 		"two certificates": `sdp.replace("a=setup", "a=fingerprint:sha-256 ` + fingerprintUp + `\r\na=setup")`,
 		"media":            `sdp + "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n"`,
 	} {
-		t.Run(name, func(t *testing.T) {
-			s := newFakeServer(t)
-			mallory := newPerson(t, s, "mallory", describing(change))
-			mallory.signIn("mallory-password")
-			mallory.wantVisible("app")
-			alice := signedIn(t, s, "alice")[0]
-			mallory.call(alice)
-			alice.wantText("ended-text", "The call could not be set up.")
-			mallory.wantText("ended-text", "The call could not be set up.")
-		})
+		t.Log(name)
+		webtest.Eval[any](mallory, `void (window.change = (sdp) => `+change+`)`)
+		mallory.Call("alice")
+		alice.WantEnded("The call could not be set up.")
+		mallory.WantEnded("The call could not be set up.")
 	}
 }
 
 // Chromium can lose what is sent on a channel it was given before the first
 // message has come.
 func TestHelloIsNotLost(t *testing.T) {
+	t.Parallel()
 	const deafAtFirst = `
 		const send = RTCDataChannel.prototype.send;
 		window.RTCPeerConnection = class extends RTCPeerConnection {
@@ -116,13 +122,13 @@ func TestHelloIsNotLost(t *testing.T) {
 		};`
 	s := newFakeServer(t)
 	bob := newPerson(t, s, "bob", deafAtFirst)
-	bob.signIn("bob-password")
-	bob.wantVisible("app")
+	bob.SignIn("bob-password")
+	bob.WantVisible("#app")
 	alice := signedIn(t, s, "alice")[0]
-	alice.call(bob)
-	alice.wantText("status", "Connected, direct")
-	alice.say("hello")
-	bob.wantHeard("hello")
-	bob.say("hello to you")
-	alice.wantHeard("hello to you")
+	alice.Call(bob.Name)
+	alice.WantText("#status", "Connected, direct")
+	alice.Say("hello")
+	bob.WantHeard("hello")
+	bob.Say("hello to you")
+	alice.WantHeard("hello to you")
 }

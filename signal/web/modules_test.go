@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
 
 // The fingerprints of the vectors that package peer checks as well.
@@ -15,6 +17,7 @@ const (
 )
 
 func TestSafetyCode(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, newFakeServer(t), "module")
 	for _, tt := range []struct{ call, want string }{
 		{"", "16963 70216 13173 96779 48133 64188"},
@@ -22,7 +25,7 @@ func TestSafetyCode(t *testing.T) {
 		{"zero-padded-0000000031", "07163 84925 04994 93813 07004 28565"},
 	} {
 		for _, order := range [][2]string{{fingerprintUp, fingerprintDown}, {fingerprintDown, fingerprintUp}} {
-			got := eval[string](p, fmt.Sprintf(`import("/safety.js").then((m) => m.safetyCode(%q, %q, %q))`, order[0], order[1], tt.call))
+			got := webtest.Eval[string](p, fmt.Sprintf(`import("/safety.js").then((m) => m.safetyCode(%q, %q, %q))`, order[0], order[1], tt.call))
 			if got != tt.want {
 				t.Errorf("call %q: got %s, want %s", tt.call, got, tt.want)
 			}
@@ -31,6 +34,7 @@ func TestSafetyCode(t *testing.T) {
 }
 
 func TestFingerprintOf(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, newFakeServer(t), "module")
 	up, down := "a=fingerprint:sha-256 "+fingerprintUp, "a=fingerprint:sha-256 "+fingerprintDown
 	for _, tt := range []struct {
@@ -50,7 +54,7 @@ func TestFingerprintOf(t *testing.T) {
 		{"cut off", []string{"a=fingerprint:sha-256 00:01"}, ""},
 	} {
 		sdp := strings.Join(tt.sdp, "\r\n") + "\r\n"
-		got := eval[string](p, fmt.Sprintf(`import("/description.js").then((m) => m.fingerprintOf(%s)).catch(() => "")`, quote(sdp)))
+		got := webtest.Eval[string](p, fmt.Sprintf(`import("/description.js").then((m) => m.fingerprintOf(%s)).catch(() => "")`, webtest.Quote(sdp)))
 		if got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
@@ -58,6 +62,7 @@ func TestFingerprintOf(t *testing.T) {
 }
 
 func TestDescriptionIsForDataOnly(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, newFakeServer(t), "module")
 	for sdp, want := range map[string]bool{
 		"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\n":               true,
@@ -66,7 +71,7 @@ func TestDescriptionIsForDataOnly(t *testing.T) {
 		"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\nm=application ": false,
 		"v=0\n": false,
 	} {
-		got := eval[bool](p, fmt.Sprintf(`import("/description.js").then((m) => m.checkDataOnly(%s)).then(() => true, () => false)`, quote(sdp)))
+		got := webtest.Eval[bool](p, fmt.Sprintf(`import("/description.js").then((m) => m.checkDataOnly(%s)).then(() => true, () => false)`, webtest.Quote(sdp)))
 		if got != want {
 			t.Errorf("%q: got %v, want %v", sdp, got, want)
 		}
@@ -74,6 +79,7 @@ func TestDescriptionIsForDataOnly(t *testing.T) {
 }
 
 func TestPathOf(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, newFakeServer(t), "module")
 	for _, tt := range []struct{ name, local, remote, selected, want string }{
 		{"two hosts", "host", "host", "p", "direct"},
@@ -83,7 +89,7 @@ func TestPathOf(t *testing.T) {
 		{"nominated, no transport", "relay", "relay", "", "relayed"},
 		{"nothing yet", "relay", "relay", "none", ""},
 	} {
-		got := eval[string](p, fmt.Sprintf(`import("/path.js").then((m) => m.pathOf(new Map([
+		got := webtest.Eval[string](p, fmt.Sprintf(`import("/path.js").then((m) => m.pathOf(new Map([
 			["t", { type: "transport", selectedCandidatePairId: %q }],
 			["p", { type: "candidate-pair", nominated: true, state: "succeeded", localCandidateId: "l", remoteCandidateId: "r" }],
 			["l", { candidateType: %q }], ["r", { candidateType: %q }]])))`, tt.selected, tt.local, tt.remote))
@@ -95,6 +101,7 @@ func TestPathOf(t *testing.T) {
 
 // What the other side sends can be anything; it never ends up on the page.
 func TestTextsForCodes(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, newFakeServer(t), "module")
 	for expression, want := range map[string]string{
 		`m.endText("hangup", true, "bob")`:                               "bob hung up.",
@@ -109,7 +116,7 @@ func TestTextsForCodes(t *testing.T) {
 		`m.errorText({ code: "toString", message: "not in this room" })`: "The server said: not in this room",
 		`m.closeText(4001)`:                                              "This page could not keep up with the server.",
 	} {
-		if got := eval[string](p, `import("/texts.js").then((m) => `+expression+`)`); got != want {
+		if got := webtest.Eval[string](p, `import("/texts.js").then((m) => `+expression+`)`); got != want {
 			t.Errorf("%s: got %q, want %q", expression, got, want)
 		}
 	}

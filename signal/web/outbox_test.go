@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/limit"
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
 
 // virtualTime runs an expression of the page's Outbox on a clock that jumps from
@@ -55,6 +56,8 @@ var serverRates = map[string]limit.Rate{
 }
 
 func TestNothingIsSentFasterThanTheServerTakesIt(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t, newFakeServer(t), "module")
 	for _, tt := range []struct {
 		name, run    string
 		sent, failed int // at least, in messages
@@ -66,8 +69,7 @@ func TestNothingIsSentFasterThanTheServerTakesIt(t *testing.T) {
 		{"flood of offers to reject", `for (let i = 0; i < 1000; i++) { until(i * 10); outbox.tell({ type: "reject" }); }`, 90, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := newPerson(t, newFakeServer(t), "module")
-			got := eval[sending](p, fmt.Sprintf(virtualTime, tt.run))
+			got := webtest.Eval[sending](p, fmt.Sprintf(virtualTime, tt.run))
 			if len(got.Sent) < tt.sent || got.Failed < tt.failed {
 				t.Errorf("got %d sent and %d failed, want %d and %d at least", len(got.Sent), got.Failed, tt.sent, tt.failed)
 			}
@@ -85,8 +87,9 @@ func TestNothingIsSentFasterThanTheServerTakesIt(t *testing.T) {
 
 // What waits for a call that has ended is not sent.
 func TestWaitingMessagesEndWithTheirCall(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, newFakeServer(t), "module")
-	got := eval[sending](p, fmt.Sprintf(virtualTime, `
+	got := webtest.Eval[sending](p, fmt.Sprintf(virtualTime, `
 		let over = false;
 		for (let i = 0; i < 100; i++) send({ type: "candidates", candidates: [i] }, () => over);
 		const before = sent.length;
@@ -99,30 +102,32 @@ func TestWaitingMessagesEndWithTheirCall(t *testing.T) {
 }
 
 func TestWhatCameTooFastIsSentAgain(t *testing.T) {
+	t.Parallel()
+	s := newFakeServer(t)
+	alice, bob := newPerson(t, s, "alice", hurried(1000)), newPerson(t, s, "bob", hurried(1000))
+	for _, p := range []*webtest.Person{alice, bob} {
+		p.SignIn(p.Name + "-password")
+		p.WantVisible("#app")
+	}
 	for _, kind := range []string{"offer", "answer", "candidates"} {
-		t.Run(kind, func(t *testing.T) {
-			s := newFakeServer(t)
-			people := signedIn(t, s, "alice", "bob")
-			s.slowDown(kind, 2)
-			people[0].call(people[1])
-			for _, p := range people {
-				p.wantText("status", "Connected, direct")
-			}
-		})
+		s.slowDown(kind, 2)
+	}
+	alice.Call("bob")
+	for _, p := range []*webtest.Person{alice, bob} {
+		p.WantText("#status", "Connected, direct")
 	}
 }
 
 // A server that goes on like that is not asked for ever.
 func TestOfferThatStaysTooFastEndsTheCall(t *testing.T) {
+	t.Parallel()
 	s := newFakeServer(t)
-	alice := newPerson(t, s, "alice", `
-		const wait = setTimeout;
-		window.setTimeout = (then, ms, ...rest) => wait(then, ms > 500 && ms < 2000 ? 10 : ms, ...rest);`)
-	alice.signIn("alice-password")
-	alice.wantVisible("app")
+	alice := newPerson(t, s, "alice", hurried(1000))
+	alice.SignIn("alice-password")
+	alice.WantVisible("#app")
 	s.slowDown("offer", 100)
-	alice.write("#find-name", "bob\r")
-	alice.wantText("ended-text", "Too much was sent at once. Try again in 1 s.")
+	alice.Write("#find-name", "bob\r")
+	alice.WantText("#ended-text", "Too much was sent at once. Try again in 1 s.")
 	if got := len(s.sent("alice", "offer")); got != 5 {
 		t.Errorf("got %d offers, want 5", got)
 	}

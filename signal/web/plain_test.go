@@ -5,6 +5,8 @@ package web
 import (
 	"fmt"
 	"testing"
+
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
 
 // plainClient is a page as tutorials have it: no call ids, candidates one by one,
@@ -41,27 +43,30 @@ const plainClient = `
 	};`
 
 func TestPlainClientChatsBothWays(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
-		call func(alice, tutor *person)
+		call func(alice, tutor *webtest.Person)
 	}{
-		{"it calls", func(_, tutor *person) { eval[any](tutor, `callAlice()`) }},
-		{"it is called", func(alice, _ *person) { alice.write("#find-name", "tutor\r") }},
+		{"it calls", func(_, tutor *webtest.Person) { webtest.Eval[any](tutor, `callAlice()`) }},
+		{"it is called", func(alice, _ *webtest.Person) { alice.Write("#find-name", "tutor\r") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newFakeServer(t)
 			tutor := newPerson(t, s, "tutor")
-			eval[any](tutor, fmt.Sprintf(`(() => {%s})()`, plainClient))
-			tutor.waitFor(`window.ready`)
-			alice := signedIn(t, s, "alice")[0]
+			webtest.Eval[any](tutor, fmt.Sprintf(`(() => {%s})()`, plainClient))
+			tutor.WaitFor(`window.ready`)
+			alice := newPerson(t, s, "alice", hurried(2000))
+			alice.SignIn("alice-password")
+			alice.WantVisible("#app")
 			tt.call(alice, tutor)
-			alice.wantText("status", "Connected, direct, no receipts")
-			eval[any](tutor, `channel.send("from the tutorial")`)
-			alice.wantHeard("from the tutorial")
-			alice.say("from the page")
-			tutor.waitFor(`heard.includes("from the page")`)
-			alice.click("#hangup")
-			tutor.waitFor(`window.left`)
+			alice.WantText("#status", "Connected, direct, no receipts")
+			webtest.Eval[any](tutor, `channel.send("from the tutorial")`)
+			alice.WantHeard("from the tutorial")
+			alice.Say("from the page")
+			tutor.WaitFor(`heard.includes("from the page")`)
+			alice.Click("#hangup")
+			tutor.WaitFor(`window.left`)
 			for _, m := range append(s.sent("alice", "leave"), s.sent("alice", "candidate")...) {
 				if m["call"] != nil {
 					t.Errorf("got %v to a plain client, want no call id", m)

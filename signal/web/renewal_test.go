@@ -9,26 +9,23 @@ import (
 	"time"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
-
-// impatient makes the page's pauses between attempts short.
-const impatient = `
-	const wait = setTimeout;
-	window.setTimeout = (then, ms, ...rest) => wait(then, ms === 5000 ? 10 : ms, ...rest);`
 
 // wantExtended lets the session of p end, and waits until the page has extended it:
 // it then obeys the permissions that came with that.
-func wantExtended(s *fakeServer, p *person) {
+func wantExtended(s *fakeServer, p *webtest.Person) {
 	s.t.Helper()
-	s.permit(p.name, protocol.PermJoin)
-	s.expire(p.name)
-	p.wantVisible("idle-mute")
-	s.permit(p.name, everything...)
-	s.expire(p.name)
-	p.wantVisible("idle-ready")
+	s.permit(p.Name, protocol.PermJoin)
+	s.expire(p.Name)
+	p.WantVisible("#idle-mute")
+	s.permit(p.Name, everything...)
+	s.expire(p.Name)
+	p.WantVisible("#idle-ready")
 }
 
 func TestSessionIsExtended(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name      string
 		accessTTL time.Duration
@@ -59,8 +56,9 @@ func TestSessionIsExtended(t *testing.T) {
 }
 
 func TestEachEndIsAnsweredOnce(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, newFakeServer(t), "module")
-	got := eval[int](p, `import("/renewal.js").then(async ({ Renewal }) => {
+	got := webtest.Eval[int](p, `import("/renewal.js").then(async ({ Renewal }) => {
 		let attempts = 0, running = 0;
 		const renewal = new Renewal(async () => {
 			attempts++;
@@ -79,13 +77,14 @@ func TestEachEndIsAnsweredOnce(t *testing.T) {
 }
 
 func TestExtensionIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	for _, path := range []string{protocol.PathLogin, protocol.PathJoin} {
 		t.Run(path, func(t *testing.T) {
 			s := newFakeServer(t)
 			s.accessTTL = time.Second // each extension takes a login and a join
-			alice := newPerson(t, s, "alice", impatient)
-			alice.signIn("alice-password")
-			alice.wantVisible("app")
+			alice := newPerson(t, s, "alice", hurried(5000))
+			alice.SignIn("alice-password")
+			alice.WantVisible("#app")
 			var faults atomic.Int32
 			s.answer(path, func(w http.ResponseWriter, r *http.Request) {
 				switch faults.Add(1) {
@@ -107,6 +106,7 @@ func TestExtensionIsTriedAgain(t *testing.T) {
 }
 
 func TestAttemptsToExtend(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, newFakeServer(t), "module")
 	for _, tt := range []struct{ name, renew, want string }{ // at which seconds
 		{"works", ``, "0"},
@@ -118,7 +118,7 @@ func TestAttemptsToExtend(t *testing.T) {
 		{"works at last", `if (at.length < 3) throw new Error("gone")`, "0 5 10"},
 		{"signed out meanwhile", `if (at.length === 2) renewal.stop(); throw new Error("gone")`, "0 5"},
 	} {
-		got := eval[string](p, `import("/renewal.js").then(async ({ Renewal }) => {
+		got := webtest.Eval[string](p, `import("/renewal.js").then(async ({ Renewal }) => {
 			let now = 0;
 			performance.now = () => now;
 			window.setTimeout = (then, ms) => { now += ms; queueMicrotask(then); };
@@ -134,6 +134,7 @@ func TestAttemptsToExtend(t *testing.T) {
 }
 
 func TestSessionThatCannotBeExtended(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		path string
@@ -150,30 +151,32 @@ func TestSessionThatCannotBeExtended(t *testing.T) {
 			alice := signedIn(t, s, "alice")[0]
 			s.answer(tt.path, tt.h)
 			s.expire("alice")
-			alice.wantText("find-hint", "Your session ends in a minute: "+tt.want)
+			alice.WantText("#find-hint", "Your session ends in a minute: "+tt.want)
 			s.drop("alice", int(protocol.CloseExpired))
-			alice.wantText("signin-error", "Your session has expired and was not extended: "+tt.want)
+			alice.WantText("#signin-error", "Your session has expired and was not extended: "+tt.want)
 		})
 	}
 }
 
 func TestCallOutlivesTheSession(t *testing.T) {
+	t.Parallel()
 	s := newFakeServer(t)
 	alice, bob := inCall(t, s)
 	s.drop("alice", int(protocol.CloseExpired))
-	alice.wantText("banner-text", "Your session has expired. Sign in again to be reachable. Your call goes on without it.")
-	alice.say("still here")
-	bob.wantHeard("still here")
-	bob.say("so am I")
-	alice.wantHeard("so am I")
+	alice.WantText("#banner-text", "Your session has expired. Sign in again to be reachable. Your call goes on without it.")
+	alice.Say("still here")
+	bob.WantHeard("still here")
+	bob.Say("so am I")
+	alice.WantHeard("so am I")
 }
 
 // Who has signed out is not signed in again by what was under way.
 func TestSignOutEndsTheExtension(t *testing.T) {
+	t.Parallel()
 	s := newFakeServer(t)
 	alice := newPerson(t, s, "alice", `AbortSignal.timeout = () => new AbortController().signal;`)
-	alice.signIn("alice-password")
-	alice.wantVisible("app")
+	alice.SignIn("alice-password")
+	alice.WantVisible("#app")
 	asked, ended := make(chan struct{}), make(chan struct{})
 	s.answer(protocol.PathJoin, func(w http.ResponseWriter, r *http.Request) {
 		close(asked)
@@ -182,14 +185,14 @@ func TestSignOutEndsTheExtension(t *testing.T) {
 	})
 	s.expire("alice")
 	<-asked
-	alice.click("#signout")
-	alice.wantVisible("signin")
+	alice.Click("#signout")
+	alice.WantVisible("#signin")
 	select {
 	case <-ended:
-	case <-time.After(patience):
+	case <-time.After(webtest.Patience):
 		t.Fatal("the request goes on")
 	}
-	if got := eval[string](alice, `document.getElementById("find-hint").textContent`); got != "" {
+	if got := webtest.Eval[string](alice, `document.getElementById("find-hint").textContent`); got != "" {
 		t.Errorf("got the hint %q, want none: there is no session that ends", got)
 	}
 	if got := s.sent("alice", "refresh"); len(got) > 0 {
@@ -198,9 +201,10 @@ func TestSignOutEndsTheExtension(t *testing.T) {
 }
 
 func TestForgottenTokens(t *testing.T) {
+	t.Parallel()
 	s := newFakeServer(t)
 	p := newPerson(t, s, "module")
-	got := eval[string](p, `import("/tokens.js").then(async ({ Tokens }) => {
+	got := webtest.Eval[string](p, `import("/tokens.js").then(async ({ Tokens }) => {
 		const tokens = new Tokens("alice", "alice-password", "lobby");
 		await tokens.next();
 		tokens.forget();

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
 
 // sdpHead is the session's part of an SDP.
@@ -22,13 +23,13 @@ func sdpOf(lines ...string) string { return sdpHead + strings.Join(append(lines,
 
 // pageRequirements returns what the page finds in each SDP, sorted and with spaces
 // between, or "refused".
-func pageRequirements(p *person, sdps []string) []string {
-	p.t.Helper()
+func pageRequirements(p *webtest.Person, sdps []string) []string {
+	p.T.Helper()
 	list, err := json.Marshal(sdps)
 	if err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
-	return eval[[]string](p, fmt.Sprintf(`import("/description.js").then(({ requirements, NotPermitted }) => %s.map((sdp) => {
+	return webtest.Eval[[]string](p, fmt.Sprintf(`import("/description.js").then(({ requirements, NotPermitted }) => %s.map((sdp) => {
 		try {
 			return requirements(sdp).join(" ");
 		} catch (error) {
@@ -39,6 +40,7 @@ func pageRequirements(p *person, sdps []string) []string {
 }
 
 func TestRequirements(t *testing.T) {
+	t.Parallel()
 	const data, audio, video = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 0 UDP/TLS/RTP/SAVPF 96"
 	tests := []struct{ name, sdp, want string }{
 		{"data", sdpOf(data), "data"},
@@ -107,6 +109,7 @@ func randomSDP(r *rand.Rand) string {
 
 // The server and the page must never disagree about what an SDP needs.
 func TestRequirementsAreThoseOfPackageProtocol(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, newFakeServer(t), "module")
 	r := rand.New(rand.NewPCG(3, 11))
 	sdps, refused := make([]string, 20_000), 0
@@ -131,8 +134,9 @@ func TestRequirementsAreThoseOfPackageProtocol(t *testing.T) {
 
 // What this browser itself writes must not be refused.
 func TestOwnDescriptionsNeedData(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, newFakeServer(t), "module")
-	sdps := eval[[]string](p, `(async () => {
+	sdps := webtest.Eval[[]string](p, `(async () => {
 		const [a, b] = [new RTCPeerConnection(), new RTCPeerConnection()];
 		a.createDataChannel("chat");
 		await a.setLocalDescription();

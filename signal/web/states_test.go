@@ -3,17 +3,13 @@
 package web
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
-
 	"github.com/sigctl/sigctl/pkg/protocol"
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
 
 // relayStats makes the page's own reading of the path see a relay candidate.
@@ -34,145 +30,150 @@ const keepConnections = `
 // states are all that the page can look like; each leads someone there.
 var states = []struct {
 	name string
-	lead func(t *testing.T, s *fakeServer) *person
+	lead func(t *testing.T, s *fakeServer) *webtest.Person
 }{
-	{"signed-out", func(t *testing.T, s *fakeServer) *person {
+	{"signed-out", func(t *testing.T, s *fakeServer) *webtest.Person {
 		return newPerson(t, s, "alice")
 	}},
-	{"wrong-password", func(t *testing.T, s *fakeServer) *person {
+	{"wrong-password", func(t *testing.T, s *fakeServer) *webtest.Person {
 		p := newPerson(t, s, "alice")
-		p.signIn("wrong")
-		p.wantText("signin-error", "Wrong name or password.")
+		p.SignIn("wrong")
+		p.WantText("#signin-error", "Wrong name or password.")
 		return p
 	}},
-	{"room-refused", func(t *testing.T, s *fakeServer) *person {
+	{"room-refused", func(t *testing.T, s *fakeServer) *webtest.Person {
 		p := newPerson(t, s, "alice")
-		p.signInTo("vault", "alice-password")
-		p.wantText("signin-error", "You are not allowed to join the room vault.")
+		p.SignInTo("vault", "alice-password")
+		p.WantText("#signin-error", "You are not allowed to join the room vault.")
 		return p
 	}},
-	{"room", func(t *testing.T, s *fakeServer) *person { return inRoom(t, s, "ops", "bob", "carol") }},
-	{"room-long", func(t *testing.T, s *fakeServer) *person { return inRoom(t, s, strings.Repeat("long", 16), "bob") }},
-	{"room-mute", func(t *testing.T, s *fakeServer) *person {
+	{"room", func(t *testing.T, s *fakeServer) *webtest.Person { return inRoom(t, s, "ops", "bob", "carol") }},
+	{"room-long", func(t *testing.T, s *fakeServer) *webtest.Person {
+		return inRoom(t, s, strings.Repeat("long", 16), "bob")
+	}},
+	{"room-mute", func(t *testing.T, s *fakeServer) *webtest.Person {
 		p := inRoom(t, s, "gallery", "bob")
-		p.click("#people .person")
-		p.wantText("find-hint", "You are not allowed to chat in this room.")
+		p.Click("#people .person")
+		p.WantText("#find-hint", "You are not allowed to chat in this room.")
 		return p
 	}},
-	{"empty-room", func(t *testing.T, s *fakeServer) *person {
+	{"empty-room", func(t *testing.T, s *fakeServer) *webtest.Person {
 		return signedIn(t, s, "alice")[0]
 	}},
-	{"people", func(t *testing.T, s *fakeServer) *person {
+	{"people", func(t *testing.T, s *fakeServer) *webtest.Person {
 		s.join("bob", "carol", "gateway-7", "maria.lindqvist@example", "printer", "zoe")
 		return signedIn(t, s, "alice")[0]
 	}},
-	{"connecting", func(t *testing.T, s *fakeServer) *person {
+	{"connecting", func(t *testing.T, s *fakeServer) *webtest.Person {
 		s.hold("offer")
 		people := signedIn(t, s, "alice", "bob")
-		people[0].call(people[1])
-		people[0].wantText("status", "Connecting…")
+		people[0].Call(people[1].Name)
+		people[0].WantText("#status", "Connecting…")
 		return people[0]
 	}},
-	{"called", func(t *testing.T, s *fakeServer) *person {
+	{"called", func(t *testing.T, s *fakeServer) *webtest.Person {
 		_, bob := inCall(t, s)
 		return bob
 	}},
 	{"chat", conversing},
-	{"relayed", func(t *testing.T, s *fakeServer) *person {
+	{"relayed", func(t *testing.T, s *fakeServer) *webtest.Person {
 		bob := signedIn(t, s, "bob")[0]
 		alice := newPerson(t, s, "alice", relayStats)
-		alice.signIn("alice-password")
-		alice.wantVisible("app")
-		alice.call(bob)
-		alice.wantText("status", "Connected, relayed")
-		alice.say("Are we on the relay?")
-		bob.wantHeard("Are we on the relay?")
+		alice.SignIn("alice-password")
+		alice.WantVisible("#app")
+		alice.Call(bob.Name)
+		alice.WantText("#status", "Connected, relayed")
+		alice.Say("Are we on the relay?")
+		bob.WantHeard("Are we on the relay?")
 		return alice
 	}},
-	{"interrupted", func(t *testing.T, s *fakeServer) *person {
+	{"interrupted", func(t *testing.T, s *fakeServer) *webtest.Person {
 		bob := signedIn(t, s, "bob")[0]
 		alice := newPerson(t, s, "alice", keepConnections)
-		alice.signIn("alice-password")
-		alice.call(bob)
-		alice.wantText("status", "Connected, direct")
-		eval[bool](alice, `Object.defineProperty(connections[0], "connectionState", { value: "disconnected" }),
+		alice.SignIn("alice-password")
+		alice.Call(bob.Name)
+		alice.WantText("#status", "Connected, direct")
+		webtest.Eval[bool](alice, `Object.defineProperty(connections[0], "connectionState", { value: "disconnected" }),
 			connections[0].dispatchEvent(new Event("connectionstatechange"))`)
-		alice.wantText("status", "Reconnecting…")
+		alice.WantText("#status", "Reconnecting…")
 		return alice
 	}},
-	{"long", func(t *testing.T, s *fakeServer) *person {
+	{"long", func(t *testing.T, s *fakeServer) *webtest.Person {
 		people := signedIn(t, s, "alice", strings.Repeat("long", 16))
 		alice, other := people[0], people[1]
-		alice.call(other)
-		alice.wantText("status", "Connected, direct")
+		alice.Call(other.Name)
+		alice.WantText("#status", "Connected, direct")
 		for _, text := range []string{strings.Repeat("unbroken", 40), strings.Repeat("Many words in one text. ", 30), "last"} {
-			other.say(text)
-			alice.wantHeard(strings.TrimSpace(text))
+			other.Click("#text")
+			other.Insert(text)
+			other.Press("Enter")
+			alice.WantHeard(strings.TrimSpace(text))
 		}
-		alice.write("#text", strings.Repeat("A long answer that is not sent yet. ", 8))
+		alice.Click("#text")
+		alice.Insert(strings.Repeat("A long answer that is not sent yet. ", 8))
 		return alice
 	}},
-	{"safety", func(t *testing.T, s *fakeServer) *person {
+	{"safety", func(t *testing.T, s *fakeServer) *webtest.Person {
 		alice := conversing(t, s)
-		alice.click("#verify")
-		alice.wantVisible("safety-code")
+		alice.Click("#verify")
+		alice.WantVisible("#safety-code")
 		return alice
 	}},
-	{"ended", func(t *testing.T, s *fakeServer) *person {
+	{"ended", func(t *testing.T, s *fakeServer) *webtest.Person {
 		alice := conversing(t, s)
 		s.inject("alice", message{"type": "leave", "name": "bob", "reason": "disconnected"})
-		alice.wantText("ended-text", "bob lost the connection to the server.")
+		alice.WantText("#ended-text", "bob lost the connection to the server.")
 		return alice
 	}},
-	{"lost", func(t *testing.T, s *fakeServer) *person {
+	{"lost", func(t *testing.T, s *fakeServer) *webtest.Person {
 		s.join("bob")
 		alice := signedIn(t, s, "alice")[0]
 		s.drop("alice", 4000)
-		alice.wantText("signin-error", "The server is restarting.")
+		alice.WantText("#signin-error", "The server is restarting.")
 		return alice
 	}},
-	{"expired", func(t *testing.T, s *fakeServer) *person {
+	{"expired", func(t *testing.T, s *fakeServer) *webtest.Person {
 		alice := signedIn(t, s, "alice")[0]
 		s.revoke()
 		s.answer(protocol.PathLogin, fault(401, protocol.CodeBadCredentials, "", 0))
 		s.expire("alice")
-		alice.wantText("find-hint", "Your session ends in a minute: Wrong name or password.")
+		alice.WantText("#find-hint", "Your session ends in a minute: Wrong name or password.")
 		s.drop("alice", 4503)
-		alice.wantText("signin-error", "Your session has expired and was not extended: Wrong name or password.")
+		alice.WantText("#signin-error", "Your session has expired and was not extended: Wrong name or password.")
 		return alice
 	}},
-	{"expiring", func(t *testing.T, s *fakeServer) *person {
+	{"expiring", func(t *testing.T, s *fakeServer) *webtest.Person {
 		alice := inRoom(t, s, "ops", "bob")
 		s.answer(protocol.PathJoin, fault(403, protocol.CodeForbidden, "", 0))
 		s.expire("alice")
-		alice.wantText("find-hint", "Your session ends in a minute: You are not allowed to join the room ops.")
+		alice.WantText("#find-hint", "Your session ends in a minute: You are not allowed to join the room ops.")
 		return alice
 	}},
-	{"lost-in-call", func(t *testing.T, s *fakeServer) *person {
+	{"lost-in-call", func(t *testing.T, s *fakeServer) *webtest.Person {
 		alice := conversing(t, s)
 		s.drop("alice", 1011)
-		alice.wantVisible("banner")
+		alice.WantVisible("#banner")
 		return alice
 	}},
 }
 
 // inRoom signs alice in to a room where others are.
-func inRoom(t *testing.T, s *fakeServer, room string, others ...string) *person {
+func inRoom(t *testing.T, s *fakeServer, room string, others ...string) *webtest.Person {
 	t.Helper()
 	s.joinRoom(room, others...)
 	alice := newPerson(t, s, "alice")
-	alice.signInTo(room, "alice-password")
-	alice.wantVisible("people-room")
+	alice.SignInTo(room, "alice-password")
+	alice.WantVisible("#people-room")
 	return alice
 }
 
 // conversing leads alice into the middle of a conversation.
-func conversing(t *testing.T, s *fakeServer) *person {
+func conversing(t *testing.T, s *fakeServer) *webtest.Person {
 	t.Helper()
 	s.join("carol", "gateway-7")
 	alice, bob := inCall(t, s)
 	for _, line := range []struct {
-		from, to *person
+		from, to *webtest.Person
 		text     string
 	}{
 		{alice, bob, "Morning! Is the new gateway up?"},
@@ -182,10 +183,10 @@ func conversing(t *testing.T, s *fakeServer) *person {
 		{alice, bob, "And this goes straight to you, nothing in between. Shall we compare the safety code? I can call you on the phone."},
 		{bob, alice, "Perfect 👍"},
 	} {
-		line.from.say(line.text)
-		line.to.wantHeard(line.text)
+		line.from.Say(line.text)
+		line.to.WantHeard(line.text)
 	}
-	alice.waitFor(`document.querySelectorAll(".mark .received").length === 3`)
+	alice.WaitFor(`document.querySelectorAll(".mark .received").length === 3`)
 	return alice
 }
 
@@ -202,7 +203,9 @@ const faults = `(() => {
 		if (e.checkVisibility() && box.right > innerWidth + 1) found.push(name(e) + " is cut off");
 	}
 	const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-	const rgba = (color) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); return canvas.getImageData(0, 0, 1, 1).data; };
+	const paint = (color) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); return canvas.getImageData(0, 0, 1, 1).data; };
+	const painted = new Map();
+	const rgba = (color) => { if (!painted.has(color)) painted.set(color, paint(color)); return painted.get(color); };
 	const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
 		.reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
 	const behind = (e) => { for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor); if (c[3] === 255) return c; } return [255, 255, 255]; };
@@ -221,53 +224,23 @@ const faults = `(() => {
 // enough for a thumb (44 px) and that text has the contrast of WCAG 2.2 AA. It
 // leaves a picture of each in the directory SIGCTL_SCREENSHOTS, if that is set.
 func TestEveryStateCanBeUsed(t *testing.T) {
+	t.Parallel()
 	dir := os.Getenv("SIGCTL_SCREENSHOTS")
 	for _, state := range states {
 		t.Run(state.name, func(t *testing.T) {
 			p := state.lead(t, newFakeServer(t))
 			for _, scheme := range []string{"light", "dark"} {
-				p.prefer(scheme)
+				p.Prefer(scheme)
 				for _, screen := range []string{"wide", "phone"} {
-					p.resize(screen)
-					for _, fault := range eval[[]string](p, faults) {
+					p.Resize(screen == "phone")
+					for _, fault := range webtest.Eval[[]string](p, faults) {
 						t.Errorf("%s, %s: %s", screen, scheme, fault)
 					}
 					if dir != "" {
-						p.shoot(filepath.Join(dir, state.name+"-"+screen+"-"+scheme+".png"))
+						p.Shoot(filepath.Join(dir, state.name+"-"+screen+"-"+scheme+".png"))
 					}
 				}
 			}
 		})
-	}
-}
-
-func (p *person) prefer(scheme string) {
-	p.t.Helper()
-	p.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: scheme},
-			{Name: "prefers-reduced-motion", Value: "reduce"},
-		}})
-		return err
-	}))
-}
-
-func (p *person) resize(screen string) {
-	p.t.Helper()
-	if screen == "phone" {
-		p.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulateScale(2)))
-		return
-	}
-	p.do(chromedp.EmulateViewport(1280, 800))
-}
-
-func (p *person) shoot(file string) {
-	p.t.Helper()
-	picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
-	if err != nil {
-		p.t.Fatalf("%s: take a picture: %v", p.name, err)
-	}
-	if err := os.WriteFile(file, picture, 0o644); err != nil {
-		p.t.Fatal(err)
 	}
 }

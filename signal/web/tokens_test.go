@@ -10,14 +10,16 @@ import (
 	"testing"
 
 	"github.com/sigctl/sigctl/pkg/protocol"
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
 
 func TestPasswordBuysTokensThatSignIn(t *testing.T) {
+	t.Parallel()
 	s := newFakeServer(t)
 	alice := newPerson(t, s, "alice")
-	alice.signInTo("ops", "alice-password")
-	alice.wantVisible("people-room")
-	alice.wantText("room-name", "ops")
+	alice.SignInTo("ops", "alice-password")
+	alice.WantVisible("#people-room")
+	alice.WantText("#room-name", "ops")
 	tokens, logins := s.tokens(), s.sent("", "login")
 	if len(tokens) != 2 || len(logins) != 1 {
 		t.Fatalf("got tokens %q and logins %v, want two and one", tokens, logins)
@@ -34,41 +36,43 @@ func TestPasswordBuysTokensThatSignIn(t *testing.T) {
 }
 
 func TestRoomsAreApart(t *testing.T) {
+	t.Parallel()
 	s := newFakeServer(t)
-	people := map[string]*person{}
+	people := map[string]*webtest.Person{}
 	for name, room := range map[string]string{"alice": "ops", "bob": "ops", "carol": ""} {
 		p := newPerson(t, s, name)
-		p.signInTo(room, name+"-password")
-		p.wantVisible("app")
+		p.SignInTo(room, name+"-password")
+		p.WantVisible("#app")
 		people[name] = p
 	}
-	people["alice"].wantPerson("bob")
-	people["alice"].wantText("people-count", "1")
-	people["carol"].wantText("people-count", "0")
-	if eval[bool](people["carol"], `document.getElementById("people-room").checkVisibility()`) {
+	people["alice"].WantPerson("bob")
+	people["alice"].WantText("#people-count", "1")
+	people["carol"].WantText("#people-count", "0")
+	if webtest.Eval[bool](people["carol"], `document.getElementById("people-room").checkVisibility()`) {
 		t.Error("the lobby is named, want no word about it")
 	}
-	people["carol"].write("#find-name", "bob\r")
-	people["carol"].wantText("ended-text", "bob is not here.")
-	people["alice"].call(people["bob"])
-	people["bob"].wantText("status", "Connected, direct")
+	people["carol"].Write("#find-name", "bob\r")
+	people["carol"].WantText("#ended-text", "bob is not here.")
+	people["alice"].Call(people["bob"].Name)
+	people["bob"].WantText("#status", "Connected, direct")
 }
 
 // A server from before there were tokens has no such path.
 func TestServerWithoutTokensGetsThePassword(t *testing.T) {
+	t.Parallel()
 	s := newFakeServer(t)
 	s.answer(protocol.PathLogin, http.NotFound)
 	alice, bob := inCall(t, s)
-	alice.say("as before")
-	bob.wantHeard("as before")
+	alice.Say("as before")
+	bob.WantHeard("as before")
 	for _, m := range s.sent("", "login") {
 		if m["password"] != str(m["name"])+"-password" || m["token"] != nil {
 			t.Errorf("got the login %v, want it with the password", m)
 		}
 	}
 	carol := newPerson(t, s, "carol")
-	carol.signInTo("ops", "carol-password") // of which it knows nothing
-	carol.wantText("signin-error", "The server did not let you into the room ops as carol.")
+	carol.SignInTo("ops", "carol-password") // of which it knows nothing
+	carol.WantText("#signin-error", "The server did not let you into the room ops as carol.")
 }
 
 func text(status int, body string, header ...string) http.HandlerFunc {
@@ -92,6 +96,9 @@ func endless(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestAnswersThatAreNoTokens(t *testing.T) {
+	t.Parallel()
+	s := newFakeServer(t)
+	alice := newPerson(t, s, "alice")
 	const unusable, busy, unreachable = "The server’s answer cannot be used.", "The server is busy. Try again in a moment.",
 		"The server cannot be reached. Check your connection and try again."
 	for _, tt := range []struct {
@@ -120,20 +127,16 @@ func TestAnswersThatAreNoTokens(t *testing.T) {
 		{"proxy's fault", text(502, `<h1>bad gateway</h1>`), busy},
 		{"teapot", text(418, ``), unusable},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			s := newFakeServer(t)
-			s.answer(protocol.PathLogin, tt.answer)
-			alice := newPerson(t, s, "alice")
-			alice.signIn("alice-password")
-			alice.wantText("signin-error", tt.want)
-			if got := eval[int](alice, `document.getElementById("signin-error").childElementCount`); got != 0 {
-				t.Errorf("got %d elements in the text, want none", got)
-			}
-			if len(s.sent("", "login")) > 0 {
-				t.Error("the password went over the WebSocket after all")
-			}
-		})
+		t.Log(tt.name)
+		s.answer(protocol.PathLogin, tt.answer)
+		alice.SignIn("alice-password")
+		alice.WantText("#signin-error", tt.want)
+		if got := webtest.Eval[int](alice, `document.getElementById("signin-error").childElementCount`); got != 0 {
+			t.Errorf("got %d elements in the text, want none", got)
+		}
+	}
+	if len(s.sent("", "login")) > 0 {
+		t.Error("the password went over the WebSocket after all")
 	}
 }
 
@@ -147,19 +150,18 @@ const everywhere = `(async () => JSON.stringify([
 ]))()`
 
 func TestPasswordAndTokensAreLeftNowhere(t *testing.T) {
+	t.Parallel()
 	s := newFakeServer(t)
 	alice, bob := inCall(t, s)
 	s.expire("alice")
-	alice.waitFor(`performance.getEntriesByType("resource").filter((e) => e.name.endsWith("` + protocol.PathJoin + `")).length === 2`)
-	alice.click("#hangup")
-	bob.wantVisible("ended")
+	alice.WaitFor(`performance.getEntriesByType("resource").filter((e) => e.name.endsWith("` + protocol.PathJoin + `")).length === 2`)
+	alice.Click("#hangup")
+	bob.WantVisible("#ended")
 	secrets := append(s.tokens(), "alice-password", "bob-password")
 	search := func(when string) {
 		t.Helper()
-		alice.mu.Lock()
-		console, _ := json.Marshal(alice.warnings)
-		alice.mu.Unlock()
-		found := eval[string](alice, everywhere) + string(console)
+		console, _ := json.Marshal(alice.Console())
+		found := webtest.Eval[string](alice, everywhere) + string(console)
 		if !strings.Contains(found, "Sign in to sigctl") || !strings.Contains(found, protocol.PathJoin) {
 			t.Fatalf("%s: the search finds nothing at all: %s", when, found)
 		}
@@ -170,7 +172,7 @@ func TestPasswordAndTokensAreLeftNowhere(t *testing.T) {
 		}
 	}
 	search("signed in")
-	alice.click("#signout")
-	alice.wantVisible("signin")
+	alice.Click("#signout")
+	alice.WantVisible("#signin")
 	search("signed out")
 }

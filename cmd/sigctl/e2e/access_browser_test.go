@@ -3,26 +3,19 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
-	"github.com/chromedp/chromedp"
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
 
 // script runs the body of an async function in the page, and returns its result.
-func script[T any](p *person, body string) T {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T]("(async () => {"+body+"})()", chromedp.EvalAwaitPromise))
-	if err != nil {
-		p.t.Fatalf("%s: script: %v", p.name, err)
-	}
-	return value
+func script[T any](p *webtest.Person, body string) T {
+	p.T.Helper()
+	return webtest.Eval[T](p, "(async () => {"+body+"})()")
 }
 
 // relayedPair makes two RTCPeerConnections with nothing but what the HTTP API gives,
@@ -130,7 +123,7 @@ func TestOtherOrigins(t *testing.T) {
 		}
 		p, before := tt.s.page("alice"), tt.s.count(issued)
 		if tt.page != "" {
-			p.do(chromedp.Navigate(tt.page))
+			p.Navigate(tt.page)
 		}
 		if got := script[reached](p, fmt.Sprintf(reach, "https://"+tt.s.addr())); got != tt.want {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)

@@ -3,85 +3,63 @@
 package e2e
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/chromedp/chromedp"
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
 
-// browser is the one Chromium of all tests. It trusts the CA in data as a person
-// would who was told to, and no other.
-type browser struct {
-	ctx  context.Context
-	data string // holds the CA that servers for the browser have to use
-	end  []func()
-}
-
+// The browsers of all tests. Chromium trusts the CA in browserData as a person would who
+// was told to, and no other; Firefox trusts any.
 var (
-	browserOnce   sync.Once
-	sharedBrowser browser
-	errBrowser    error
+	chromium = webtest.Lazy{Start: startChromium}
+	firefox  = webtest.Lazy{Start: webtest.StartFirefox}
+
+	browserData = sync.OnceValues(newBrowserData)
 )
 
-// theBrowser starts Chromium when a test first needs it.
-func theBrowser(t *testing.T) *browser {
-	t.Helper()
-	needProgram(t, "chromium", "chromium")
-	browserOnce.Do(func() { errBrowser = sharedBrowser.start(t) })
-	if errBrowser != nil {
-		t.Fatalf("start Chromium: %v", errBrowser)
-	}
-	return &sharedBrowser
-}
-
-// closeBrowser ends what theBrowser started.
-func closeBrowser() {
-	for _, f := range sharedBrowser.end {
-		f()
+// closeBrowsers ends what was started.
+func closeBrowsers() {
+	chromium.Close()
+	firefox.Close()
+	if data, err := browserData(); err == nil {
+		os.RemoveAll(data)
 	}
 }
 
-func (b *browser) start(t *testing.T) error {
+// newBrowserData makes the data directory of the CA that servers for the browsers use.
+func newBrowserData() (string, error) {
 	data, err := os.MkdirTemp("", "sigctl-e2e-ca-*")
 	if err != nil {
-		return err
+		return "", err
 	}
-	b.data = data
-	b.end = append(b.end, func() { os.RemoveAll(data) })
-	issued := filepath.Join(data, "any.pem")
-	run(t, "cert", []string{sigctl, "--data", data, "cert", "server", "localhost", "--out", issued}).wantExit(0)
-	pins, err := publicKeys(issued)
-	if err != nil {
-		return err
+	issue := exec.Command(sigctl, "--data", data, "cert", "server", "localhost", "--out", filepath.Join(data, "any.pem"))
+	if out, err := issue.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("issue a certificate: %w: %s", err, out)
 	}
-	allocator, end := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox, // Chromium's own does not work for root
-		chromedp.WSURLReadTimeout(patience),
-		chromedp.Flag("ignore-certificate-errors-spki-list", pins))...)
-	ctx, cancel := chromedp.NewContext(allocator)
-	b.end = append([]func(){cancel, end}, b.end...)
-	b.ctx = ctx
-	return open(ctx, cancel)
+	return data, nil
 }
 
-// open opens the browser or tab of ctx, which lives as long as that: a context
-// with a deadline would take it away.
-func open(ctx context.Context, cancel context.CancelFunc) error {
-	tooLong := time.AfterFunc(patience, cancel)
-	defer tooLong.Stop()
-	return chromedp.Do(ctx)
+func startChromium() (*webtest.Browser, error) {
+	data, err := browserData()
+	if err != nil {
+		return nil, err
+	}
+	pins, err := publicKeys(filepath.Join(data, "any.pem"))
+	if err != nil {
+		return nil, err
+	}
+	return webtest.StartChromium("--ignore-certificate-errors-spki-list=" + pins)
 }
 
 // publicKeys returns the hashes of the public keys of a certificate's issuers, as
@@ -116,11 +94,15 @@ func publicKeys(file string) (string, error) {
 	return strings.Join(pins, ","), nil
 }
 
-// serveForBrowser starts a server that the browser trusts.
+// serveForBrowser starts a server that the browsers trust.
 func serveForBrowser(t *testing.T, args ...string) *server {
 	t.Helper()
+	trusted, err := browserData()
+	if err != nil {
+		t.Fatal(err)
+	}
 	data := newDataDir(t)
-	if err := os.CopyFS(filepath.Join(data, "ca"), os.DirFS(filepath.Join(theBrowser(t).data, "ca"))); err != nil {
+	if err := os.CopyFS(filepath.Join(data, "ca"), os.DirFS(filepath.Join(trusted, "ca"))); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(filepath.Join(data, "ca"), 0o700); err != nil {
@@ -129,141 +111,36 @@ func serveForBrowser(t *testing.T, args ...string) *server {
 	return serveIn(t, data, args)
 }
 
-// person is someone at the server's page, in a browser profile of their own.
-type person struct {
-	t    *testing.T
-	ctx  context.Context
-	name string
+// page opens the server's page in Chromium for a user, who does not sign in yet.
+func (s *server) page(user string) *webtest.Person {
+	s.t.Helper()
+	return s.pageIn(&chromium, user)
 }
 
-// page opens the server's page for a user, who does not sign in yet.
-func (s *server) page(user string) *person {
+func (s *server) pageIn(browser *webtest.Lazy, user string) *webtest.Person {
 	s.t.Helper()
-	ctx, cancel := chromedp.NewContext(theBrowser(s.t).ctx, chromedp.WithNewBrowserContext())
-	s.t.Cleanup(cancel)
-	p := &person{t: s.t, ctx: ctx, name: user}
-	if err := open(ctx, cancel); err != nil {
-		s.t.Fatalf("open a tab: %v", err)
-	}
-	s.t.Cleanup(func() {
-		if s.t.Failed() {
-			s.t.Logf("%s's page says:\n%s", user, p.text())
-		}
-	})
-	p.do(chromedp.Navigate("https://" + s.addr() + "/"))
+	p := browser.Person(s.t, user)
+	p.Navigate("https://" + s.addr() + "/")
 	return p
 }
 
 // pageSignedIn opens the page and signs in.
-func (s *server) pageSignedIn(user string) *person {
+func (s *server) pageSignedIn(user string) *webtest.Person {
 	s.t.Helper()
-	p := s.page(user)
-	p.signIn(s.passwords[user])
-	p.waitFor(`document.getElementById("app").checkVisibility()`)
+	return s.signedIn(s.page(user))
+}
+
+func (s *server) signedIn(p *webtest.Person) *webtest.Person {
+	s.t.Helper()
+	p.SignIn(s.passwords[p.Name])
+	p.WantVisible("#app")
 	return p
 }
 
-func (p *person) signIn(password string) {
-	p.t.Helper()
-	p.write("#name", p.name)
-	p.write("#password", password+"\r")
-}
-
-// call calls somebody who is here.
-func (p *person) call(name string) {
-	p.t.Helper()
-	row := fmt.Sprintf(`#people [data-name=%q]`, name)
-	p.waitFor(fmt.Sprintf(`document.querySelector(%s)`, quote(row)))
-	p.click(row)
-}
-
-func (p *person) says(text string) {
-	p.t.Helper()
-	p.write("#text", text+"\r")
-}
-
-// wantHeard waits until the last text of the other side is this one.
-func (p *person) wantHeard(text string) {
-	p.t.Helper()
-	p.waitFor(fmt.Sprintf(`[...document.querySelectorAll("#messages .theirs .text")].at(-1)?.textContent === %s`, quote(text)))
-}
-
-// wantPath waits until the call is connected over a path ("direct", "relayed"),
-// and returns its safety code.
-func (p *person) wantPath(path string) (safety string) {
-	p.t.Helper()
-	p.waitFor(fmt.Sprintf(`/^Connected, (%s)$/.test(document.querySelector("#status").textContent.trim())`, path))
-	p.click("#verify")
-	p.waitFor(`document.getElementById("safety").open`)
-	code := eval[string](p, `document.getElementById("safety-code").textContent`)
-	p.click("#safety-close")
-	return strings.Join(strings.Fields(code), " ")
-}
-
-// wantText waits until an element reads text.
-func (p *person) wantText(selector, text string) {
-	p.t.Helper()
-	p.waitFor(fmt.Sprintf(`document.querySelector(%s).textContent.trim() === %s`, quote(selector), quote(text)))
-}
-
-// waitFor waits until an expression is true.
-func (p *person) waitFor(expression string) {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	poll := fmt.Sprintf(`new Promise((done) => { const look = () => (%s) ? done(true) : setTimeout(look, 50); look(); })`, expression)
-	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](poll, chromedp.EvalAwaitPromise)); err != nil {
-		p.t.Fatalf("%s waited for %s: %v", p.name, expression, err)
-	}
-}
-
-func (p *person) text() string {
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
-	if err != nil {
-		return err.Error()
-	}
-	return text
-}
-
-func (p *person) do(steps ...chromedp.Action[chromedp.Void]) {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		p.t.Fatalf("%s: %v", p.name, err)
-	}
-}
-
-func (p *person) click(selector string) {
-	p.t.Helper()
-	p.do(chromedp.Click(chromedp.CSS(selector)))
-}
-
-// write replaces the text of a field.
-func (p *person) write(selector, text string) {
-	p.t.Helper()
-	p.click(selector)
-	eval[bool](p, fmt.Sprintf(`document.querySelector(%s).select(), true`, quote(selector)))
-	p.do(chromedp.KeyEvent(text))
-}
-
-func eval[T any](p *person, expression string) T {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
-	if err != nil {
-		p.t.Fatalf("%s: %s: %v", p.name, expression, err)
-	}
-	return value
-}
-
-func quote(text string) string {
-	b, err := json.Marshal(text)
-	if err != nil {
-		panic(err)
-	}
-	return string(b)
+// wantPagePath waits until the call is connected over a path ("direct", "relayed" or
+// "direct|relayed"), and returns its safety code.
+func wantPagePath(p *webtest.Person, path string) (safety string) {
+	p.T.Helper()
+	p.WaitFor(fmt.Sprintf(`/^Connected, (%s)$/.test(document.querySelector("#status").textContent.trim())`, path))
+	return p.SafetyCode()
 }

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 			log.Print(err)
 			return 1
 		}
-		defer closeBrowser()
+		defer closeBrowsers()
 		return m.Run()
 	}())
 }

@@ -7,17 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/chromedp"
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
-
-// wantEnd waits until the page's call has ended, and checks what it says of that.
-func (p *person) wantEnd(text string) {
-	p.t.Helper()
-	p.waitFor(`!document.getElementById("ended").hidden`)
-	if got := eval[string](p, `document.getElementById("ended-text").textContent`); got != text {
-		p.t.Errorf("%s's page says %q at the end, want %q", p.name, got, text)
-	}
-}
 
 // wantHangup waits until a chat's call with somebody has ended because they hung up: not because
 // nothing comes from them any more, which takes ICE 5 s at least to notice.
@@ -32,27 +23,50 @@ func TestTwoPages(t *testing.T) {
 	t.Parallel()
 	s := serveForBrowser(t, "--demo", "--turn", "off")
 	user1, user2 := s.pageSignedIn("user1"), s.pageSignedIn("user2")
-	user2.call("user1")
-	code1, code2 := user1.wantPath("direct"), user2.wantPath("direct")
+	user2.Call("user1")
+	code1, code2 := wantPagePath(user1, "direct"), wantPagePath(user2, "direct")
 	if code1 != code2 || len(code1) != 35 {
 		t.Errorf("safety codes %q and %q", code1, code2)
 	}
-	user1.says("hello")
-	user2.wantHeard("hello")
-	user2.says("hello yourself")
-	user1.wantHeard("hello yourself")
-	user1.click("#hangup")
-	user2.wantEnd("user1 hung up.")
+	user1.Say("hello")
+	user2.WantHeard("hello")
+	user2.Say("hello yourself")
+	user1.WantHeard("hello yourself")
+	user1.Click("#hangup")
+	user2.WantEnded("user1 hung up.")
+}
+
+// People who type in Firefox, in Chromium and in a terminal talk to each other.
+func TestFirefox(t *testing.T) {
+	t.Parallel()
+	s := serveForBrowser(t, "--demo", "--turn", "off")
+	s.add("user3")
+	page, terminal := s.signedIn(s.pageIn(&firefox, "user1")), s.chat("user3")
+	chromium := s.pageSignedIn("user2")
+	chromium.Call("user1")
+	if code1, code2 := wantPagePath(page, "direct"), wantPagePath(chromium, "direct"); code1 != code2 {
+		t.Errorf("safety codes %q and %q", code1, code2)
+	}
+	page.Say("hello, Chromium")
+	chromium.WantHeard("hello, Chromium")
+	chromium.Say("hello, Firefox")
+	page.WantHeard("hello, Firefox")
+	page.Click("#hangup")
+	chromium.WantEnded("user1 hung up.")
+	page.Call("user3")
+	wantConversation(t, terminal, page, "direct", "direct")
+	page.Click("#hangup")
+	terminal.wantHangup("user1")
 }
 
 func TestPageCallsChat(t *testing.T) {
 	t.Parallel()
 	s := serveForBrowser(t, "--demo", "--turn", "off")
 	user1, page := s.chat("user1"), s.pageSignedIn("user2")
-	page.call("user1")
+	page.Call("user1")
 	wantConversation(t, user1, page, "direct", "direct")
 	user1.saysNoMore() // the callee does not hang up at the end of its input
-	page.click("#hangup")
+	page.Click("#hangup")
 	user1.wantHangup("user2")
 	user1.wantExit(0)
 }
@@ -64,7 +78,7 @@ func TestChatCallsPage(t *testing.T) {
 	user2 := s.chat("user2", "--call", "user1")
 	wantConversation(t, user2, page, "direct", "direct")
 	user2.saysNoMore()
-	page.wantEnd("user2 hung up.")
+	page.WantEnded("user2 hung up.")
 	user2.wantExit(0)
 }
 
@@ -74,9 +88,9 @@ func TestInterruptedChatLeavesPage(t *testing.T) {
 	page := s.pageSignedIn("user1")
 	user2 := s.chat("user2", "--call", "user1")
 	user2.wantPath("direct")
-	page.wantPath("direct")
+	wantPagePath(page, "direct")
 	user2.signal(os.Interrupt)
-	page.wantEnd("user2 hung up.")
+	page.WantEnded("user2 hung up.")
 	user2.wantExit(130)
 }
 
@@ -87,10 +101,10 @@ func TestReloadedPageHangsUp(t *testing.T) {
 	page := s.pageSignedIn("user1")
 	user2 := s.chat("user2", "--call", "user1")
 	wantConversation(t, user2, page, anyPath, "direct|relayed")
-	page.do(chromedp.Reload())
+	page.Reload()
 	user2.wantHangup("user1")
-	page.signIn("password1")
-	page.wantText("#me", "user1")
+	page.SignIn("password1")
+	page.WantText("#me", "user1")
 }
 
 func TestRelayedPage(t *testing.T) {
@@ -103,31 +117,31 @@ func TestRelayedPage(t *testing.T) {
 
 // wantConversation checks a call of a terminal and a page: path, safety code, and
 // texts both ways.
-func wantConversation(t *testing.T, chat *process, page *person, chatPath, pagePath string) {
+func wantConversation(t *testing.T, chat *process, page *webtest.Person, chatPath, pagePath string) {
 	t.Helper()
-	if chatCode, pageCode := chat.wantPath(chatPath), page.wantPath(pagePath); chatCode != pageCode {
+	if chatCode, pageCode := chat.wantPath(chatPath), wantPagePath(page, pagePath); chatCode != pageCode {
 		t.Errorf("safety codes differ: %s and %s", chatCode, pageCode)
 	}
 	chat.says("hello, page")
-	page.wantHeard("hello, page")
-	page.says("hello, terminal: ж 🎈")
-	chat.wantLine(page.name + ": hello, terminal: ж 🎈")
+	page.WantHeard("hello, page")
+	page.Say("hello, terminal: ж 🎈")
+	chat.wantLine(page.Name + ": hello, terminal: ж 🎈")
 }
 
 func TestPageSignIn(t *testing.T) {
 	t.Parallel()
 	s := serveForBrowser(t, "--demo")
 	page := s.page("user1")
-	page.signIn("wrong")
-	page.wantText("#signin-error", "Wrong name or password.")
-	page.signIn("password1")
-	page.wantText("#me", "user1")
+	page.SignIn("wrong")
+	page.WantText("#signin-error", "Wrong name or password.")
+	page.SignIn("password1")
+	page.WantText("#me", "user1")
 	second := s.page("user1")
-	second.signIn("password1")
-	second.wantText("#signin-error", "This name is already in use. Sign out there first.")
+	second.SignIn("password1")
+	second.WantText("#signin-error", "This name is already in use. Sign out there first.")
 	s.startChat("user1", nil).wantExit(3)
-	page.click("#signout")
+	page.Click("#signout")
 	s.wantStatus(`msg="session ended" user=user1`)
-	second.signIn("password1")
-	second.wantText("#me", "user1")
+	second.SignIn("password1")
+	second.WantText("#me", "user1")
 }

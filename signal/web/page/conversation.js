@@ -110,7 +110,9 @@ export class Conversation {
     this.setState("ended");
     byId("ended-text").textContent = text;
     this.#show(false);
-    if (!document.activeElement || document.activeElement === document.body) byId("again").focus();
+    const focused = document.activeElement;
+    if (focused && focused !== document.body && focused.checkVisibility()) return;
+    for (const id of ["close", "again"]) byId(id).focus(); // the last that there is
   }
 
   #show(live) {
