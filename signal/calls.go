@@ -1,6 +1,10 @@
 package signal
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
+)
 
 // Bounds of what is remembered of a session's calls. Beyond, the oldest in which the session has
 // said nothing is forgotten, or else the oldest: nobody can keep another from calling, and callers
@@ -14,7 +18,8 @@ const (
 // session's connection is lost, and how many candidates the session has sent.
 type call struct {
 	party, id  string
-	candidates int
+	candidates int  // with its latest description; those before the first one count with that
+	described  bool // the session has sent a description
 	answered   bool // the session has said something in it
 }
 
@@ -43,12 +48,35 @@ func (cs *calls) said(party, id string) *call {
 	return c
 }
 
-// candidates returns how many the session has sent in the call.
-func (cs *calls) candidates(party, id string) int {
+// candidates returns how many the session has sent in the call that count with m.
+func (cs *calls) candidates(party, id string, m protocol.Forwarded) int {
 	if i := cs.index(party, id); i >= 0 {
-		return (*cs)[i].candidates
+		return (*cs)[i].candidatesBefore(m)
 	}
 	return 0
+}
+
+// candidatesBefore returns how many candidates count with m. A description begins anew, but for
+// the first one.
+func (c *call) candidatesBefore(m protocol.Forwarded) int {
+	if isDescription(m) && c.described {
+		return 0
+	}
+	return c.candidates
+}
+
+// addCandidates counts those that the session sent with m.
+func (c *call) addCandidates(m protocol.Forwarded) {
+	c.candidates = c.candidatesBefore(m) + candidatesIn(m)
+	c.described = c.described || isDescription(m)
+}
+
+func isDescription(m protocol.Forwarded) bool {
+	switch m.(type) {
+	case protocol.Offer, protocol.Answer:
+		return true
+	}
+	return false
 }
 
 // forget removes the call, and reports whether it was there.

@@ -95,6 +95,35 @@ func TestCandidatesAreBounded(t *testing.T) {
 	b.wantAlive()
 }
 
+// Candidates inside a description count like those that are sent before and after it. A
+// second description begins anew.
+func TestCandidatesInDescriptionsAreBounded(t *testing.T) {
+	ts := newTestServer(t, &Config{Rates: unbounded})
+	a, b := ts.join("user1"), ts.join("user2")
+	offer := func(n int) string {
+		sdp := `v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n` + strings.Repeat(`a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n`, n)
+		return `{"type":"offer","name":"user2","offer":{"type":"offer","sdp":"` + sdp + `"}}`
+	}
+	const batch = `{"type":"candidates","name":"user2","candidates":[null,null]}`
+	a.send(offer(257))
+	a.wantError("bad_message", "offer.sdp has 257 candidates, more than 256")
+	a.send(batch) // early
+	b.want(`{"type":"candidates"}`)
+	a.send(offer(255))
+	a.wantError("rate_limited", "more than 256 candidates")
+	a.send(offer(252))
+	b.want(`{"type":"offer"}`)
+	a.send(batch)
+	b.want(`{"type":"candidates"}`)
+	a.send(batch)
+	a.wantError("rate_limited", "more than 256 candidates")
+	a.send(offer(256))
+	b.want(`{"type":"offer"}`)
+	a.send(batch)
+	a.wantError("rate_limited", "more than 256 candidates")
+	b.wantAlive()
+}
+
 func TestRoomsAreRefused(t *testing.T) {
 	ts := newTestServer(t, nil)
 	a := ts.connect("a")

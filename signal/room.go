@@ -124,10 +124,10 @@ func (r *room) carry(from *session, m protocol.Forwarded, frame []byte) (*sessio
 		return nil, protocol.Error{Code: protocol.CodePeerOffline, Message: name + " is not here"}
 	case len(frame) > maxForwarded:
 		return nil, protocol.Error{Code: protocol.CodeTooLarge, Message: "message is too large to be carried"}
-	case from.calls.candidates(name, id)+candidatesIn(m) > protocol.MaxCallCandidate:
+	case from.calls.candidates(name, id, m)+candidatesIn(m) > protocol.MaxCallCandidate:
 		return nil, protocol.Error{
 			Code:    protocol.CodeRateLimited,
-			Message: fmt.Sprintf("more than %d candidates in one call", protocol.MaxCallCandidate),
+			Message: fmt.Sprintf("more than %d candidates with one description", protocol.MaxCallCandidate),
 		}
 	case !to.conn.carry(message{frame, from.name}, precedenceOf(m)):
 		return nil, protocol.Error{
@@ -156,6 +156,10 @@ func candidatesIn(m protocol.Forwarded) int {
 		return 1
 	case protocol.Candidates:
 		return len(m.Candidates)
+	case protocol.Offer:
+		return m.Offer.Candidates()
+	case protocol.Answer:
+		return m.Answer.Candidates()
 	}
 	return 0
 }
@@ -168,9 +172,9 @@ func remember(from, to *session, m protocol.Forwarded) {
 		from.calls.forget(name, id)
 		to.calls.forget(from.name, id)
 	case protocol.Candidate, protocol.Candidates:
-		from.calls.said(name, id).candidates += candidatesIn(m)
+		from.calls.said(name, id).addCandidates(m)
 	default:
-		from.calls.said(name, id)
+		from.calls.said(name, id).addCandidates(m)
 		to.calls.touch(from.name, id)
 	}
 }

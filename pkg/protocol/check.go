@@ -35,6 +35,8 @@ func checkDescription(name, call string, d Description, kind string) error {
 		return fmt.Errorf("%s.type must be %q", kind, kind)
 	case d.SDP == "":
 		return fmt.Errorf("%s.sdp is missing", kind)
+	case d.Candidates() > MaxCallCandidate:
+		return fmt.Errorf("%s.sdp has %d candidates, more than %d", kind, d.Candidates(), MaxCallCandidate)
 	}
 	return checkParty(name, call)
 }

@@ -50,6 +50,9 @@ func (d Description) Exceeds(perms []string) (lacks string, err error) {
 	return "", nil
 }
 
+// Candidates returns how many candidates d carries.
+func (d Description) Candidates() int { return strings.Count(d.SDP, "a=candidate:") }
+
 // needs is a set of permissions.
 type needs uint8
 

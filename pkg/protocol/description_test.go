@@ -196,3 +196,23 @@ func BenchmarkExceeds(b *testing.B) {
 		}
 	}
 }
+
+// A description with more candidates than there may be is refused, by the server and by who gets it.
+func TestCandidatesOfADescription(t *testing.T) {
+	offer := func(n int) []byte {
+		sdp := "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n" +
+			strings.Repeat("a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", n)
+		frame, err := EncodeClient("", Offer{Name: "bob", Offer: Description{Type: "offer", SDP: sdp}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return frame
+	}
+	for _, n := range []int{0, MaxCallCandidate, MaxCallCandidate + 1, 1200} {
+		_, atServer := DecodeClient(offer(n))
+		_, atPeer := DecodeServer(offer(n))
+		if refused := n > MaxCallCandidate; (atServer != nil) != refused || (atPeer != nil) != refused {
+			t.Errorf("%d candidates: %v at the server, %v at the peer, want refused: %v", n, atServer, atPeer, refused)
+		}
+	}
+}

@@ -49,7 +49,7 @@ const (
 	MaxReasonLen     = 64       // bytes of a hang-up's reason
 	MaxCandidateLen  = 1024     // bytes of one candidate line, mid or fragment
 	MaxCandidates    = 32       // candidates in one message
-	MaxCallCandidate = 256      // candidates of one call and direction
+	MaxCallCandidate = 256      // candidates of one description of a call: inside it, and sent with it
 	MaxPeers         = 500      // names in one PeerList; Total counts them all
 	MaxFaults        = 10       // faulty frames in a minute; beyond: CloseProtocolError
 )
