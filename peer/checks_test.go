@@ -3,6 +3,7 @@ package peer
 import (
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v5/vnet"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
 // The first check is lost, as at a relay that has no permission for us yet. The
@@ -95,9 +98,11 @@ func asRelay(t *testing.T, candidate string) string {
 type icePeer struct {
 	t          *testing.T
 	pc         *webrtc.PeerConnection
+	guard      guard
 	candidates []webrtc.ICECandidateInit
 	gathered   <-chan struct{} // then candidates are complete
 	connected  chan struct{}
+	once       sync.Once
 }
 
 // newICEPair makes two, each with one address unless the answerer's are given. Between them filter drops what it
@@ -109,7 +114,8 @@ func newICEPair(t *testing.T, cert webrtc.Certificate, filter vnet.ChunkFilter, 
 		t.Fatal(err)
 	}
 	router.AddChunkFilter(filter)
-	offerer, answerer = newICEPeer(t, cert, router), newICEPeer(t, cert, router, answererIPs...)
+	offerer = newICEPeer(t, cert, machineOn(t, router), nil)
+	answerer = newICEPeer(t, cert, machineOn(t, router, answererIPs...), nil)
 	if err := router.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +127,7 @@ func newICEPair(t *testing.T, cert webrtc.Certificate, filter vnet.ChunkFilter, 
 	return offerer, answerer
 }
 
-func newICEPeer(t *testing.T, cert webrtc.Certificate, router *vnet.Router, ips ...string) *icePeer {
+func machineOn(t *testing.T, router *vnet.Router, ips ...string) *vnet.Net {
 	t.Helper()
 	simulated, err := vnet.NewNet(&vnet.NetConfig{StaticIPs: ips})
 	if err != nil {
@@ -130,13 +136,18 @@ func newICEPeer(t *testing.T, cert webrtc.Certificate, router *vnet.Router, ips 
 	if err := router.AddNet(simulated); err != nil {
 		t.Fatal(err)
 	}
+	return simulated
+}
+
+func newICEPeer(t *testing.T, cert webrtc.Certificate, simulated *vnet.Net, servers []protocol.ICEServer) *icePeer {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	c := &Client{log: log, cert: cert, network: &network{base: simulated, granted: grantedBuffers{log: log}}}
 	p := &icePeer{t: t, connected: make(chan struct{})}
 	checks := &triggeredChecks{start: func(round int) { go checkNow(p.pc, round) }}
-	if p.pc, err = c.newPeerConnection(t.Context(), &relayConns{}, checks, nil, true); err != nil {
-		t.Fatal(err)
-	}
+	pc, err := c.newPeerConnection(t.Context(), linkParts{&relayConns{}, &p.guard, checks}, servers, true)
+	p.must(err)
+	p.pc = pc
 	p.gathered = webrtc.GatheringCompletePromise(p.pc)
 	p.pc.OnICECandidate(func(c *webrtc.ICECandidate) {
 		if c != nil {
@@ -145,7 +156,7 @@ func newICEPeer(t *testing.T, cert webrtc.Certificate, router *vnet.Router, ips 
 	})
 	p.pc.OnICEConnectionStateChange(func(s webrtc.ICEConnectionState) {
 		if s == webrtc.ICEConnectionStateConnected {
-			close(p.connected)
+			p.once.Do(func() { close(p.connected) })
 		}
 	})
 	return p
@@ -160,8 +171,17 @@ func (p *icePeer) describe(answerer *icePeer) {
 	p.must(err, p.pc.SetLocalDescription(offer), answerer.pc.SetRemoteDescription(offer))
 	answer, err := answerer.pc.CreateAnswer(nil)
 	p.must(err, answerer.pc.SetLocalDescription(answer), p.pc.SetRemoteDescription(answer))
+	p.described(answer.SDP, offer.SDP)
+	answerer.described(offer.SDP, answer.SDP)
 	<-p.gathered
 	<-answerer.gathered
+}
+
+func (p *icePeer) described(theirs, ours string) {
+	remote, err := readRemote(theirs)
+	p.must(err)
+	p.guard.described(remote.password(), remote.size())
+	p.guard.describes(icePassword(strings.Split(ours, "\r\n")))
 }
 
 func (p *icePeer) must(errs ...error) {
@@ -175,7 +195,18 @@ func (p *icePeer) must(errs ...error) {
 
 func (p *icePeer) addCandidatesOf(other *icePeer) {
 	p.t.Helper()
+	p.pay(other)
 	for _, c := range other.candidates {
 		p.must(p.pc.AddICECandidate(c))
+	}
+}
+
+// pay does what a message with the other's candidates does.
+func (p *icePeer) pay(other *icePeer) {
+	for _, c := range other.candidates {
+		_, addr, err := readCandidate(c.Candidate)
+		p.must(err)
+		mid, index := "0", uint16(0)
+		p.guard.expect(addr, candidateSize(&protocol.CandidateInit{Candidate: c.Candidate, SDPMid: &mid, SDPMLineIndex: &index}))
 	}
 }

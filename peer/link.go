@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ type link struct {
 	cancel  context.CancelFunc
 	readers sync.WaitGroup
 	relays  relayConns
+	guard   guard
 
 	goneOnce sync.Once
 
@@ -42,7 +44,7 @@ type link struct {
 
 	// owned by the call's goroutine; chat no longer changes once it is established
 	trickle   trickle
-	described bool // the remote description is set
+	remote    *remoteSDP // the other's latest description; nil before the first
 	control   *channel
 	chat      *channel
 	early     []*channel // of other labels, opened before we know what speaks there
@@ -72,7 +74,7 @@ func newLink(call *Call, offerer, snap bool) (*link, error) {
 		return nil, errNoRelay
 	}
 	checks := &triggeredChecks{start: func(round int) { l.post(func() { l.check(round) }) }}
-	pc, err := call.client.newPeerConnection(l.ctx, &l.relays, checks, servers, snap)
+	pc, err := call.client.newPeerConnection(l.ctx, linkParts{&l.relays, &l.guard, checks}, servers, snap)
 	if err != nil {
 		l.cancel()
 		return nil, err
@@ -111,12 +113,23 @@ func (l *link) current(event func()) func() {
 
 // setRemote gives pion the other's description, and the candidates that came early.
 func (l *link) setRemote(kind webrtc.SDPType, sdp string) error {
-	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: kind, SDP: incomingSDP(sdp)}); err != nil {
+	remote, err := readRemote(incomingSDP(sdp))
+	if err != nil {
 		return err
 	}
-	l.described = true
-	l.call.remote.apply(l)
+	restarted := l.guard.described(remote.password(), remote.size())
+	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: kind, SDP: remote.forPion()}); err != nil {
+		return err
+	}
+	l.remote = remote
+	l.call.remote.describe(l, remote.candidates(), restarted)
 	return nil
+}
+
+// described takes note of our own description.
+func (l *link) described(sdp string) {
+	l.trickle.described(sdp)
+	l.guard.describes(icePassword(strings.Split(sdp, "\r\n")))
 }
 
 // check sends checks now, instead of in pion's next round.
@@ -130,6 +143,7 @@ func (l *link) iceState(s webrtc.ICEConnectionState) {
 	switch s {
 	case webrtc.ICEConnectionStateConnected, webrtc.ICEConnectionStateCompleted:
 		l.call.timeline.mark("ICE connected")
+		l.trickle.connected()
 		if l.silence != nil {
 			l.silence.Stop()
 			l.silence = nil

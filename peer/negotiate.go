@@ -58,7 +58,7 @@ func (c *Call) sendOffer() error {
 	if err := c.link.pc.SetLocalDescription(desc); err != nil {
 		return err
 	}
-	c.link.trickle.described(desc.SDP)
+	c.link.described(desc.SDP)
 	c.timeline.mark("offer sent")
 	return c.send(protocol.Offer{
 		Name: c.peer, Call: c.id,
@@ -155,11 +155,12 @@ func (c *Call) sendAnswer() error {
 	if err := c.link.pc.SetLocalDescription(desc); err != nil {
 		return err
 	}
-	c.link.trickle.described(desc.SDP)
+	c.link.described(desc.SDP)
+	c.link.trickle.answered(c.link.remote)
 	c.timeline.mark("answer sent")
 	return c.send(protocol.Answer{
 		Name: c.peer, Call: c.id,
-		Answer: protocol.Description{Type: "answer", SDP: outgoingSDP(desc.SDP)},
+		Answer: protocol.Description{Type: "answer", SDP: c.link.remote.answer(outgoingSDP(desc.SDP))},
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"github.com/pion/transport/v5"
 )
 
 // relayConns are the sockets that a link opened to relays. Pion asks a relay that
@@ -42,10 +44,20 @@ func (r *relayConns) closeSilent() {
 	}
 }
 
-// linkNet is a callNet that knows its sockets to relays.
+// linkNet is a callNet for one link, whose guard sees every packet.
 type linkNet struct {
 	*callNet
 	relays *relayConns
+	guard  *guard
+}
+
+// ListenUDP opens the sockets of host and server-reflexive candidates.
+func (n *linkNet) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPConn, error) {
+	conn, err := n.callNet.ListenUDP(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return newGuardedConn(conn, n.guard), nil
 }
 
 // ListenPacket opens the sockets that reach a relay.
@@ -55,23 +67,36 @@ func (n *linkNet) ListenPacket(network, address string) (net.PacketConn, error) 
 		return nil, err
 	}
 	n.granted.enlarge(conn)
-	relay := &relayPacketConn{PacketConn: conn}
+	relay := &relayPacketConn{PacketConn: conn, relayed: relayed{guard: n.guard}}
 	n.relays.add(relay)
 	return relay, nil
 }
 
 type relayPacketConn struct {
 	net.PacketConn
-	got atomic.Bool
+	relayed relayed
+	got     atomic.Bool
 }
 
 func (c *relayPacketConn) heard() bool { return c.got.Load() }
 
 // ReadFrom reads a datagram from the relay.
 func (c *relayPacketConn) ReadFrom(p []byte) (int, net.Addr, error) {
-	n, addr, err := c.PacketConn.ReadFrom(p)
-	if err == nil {
-		c.got.Store(true)
+	for {
+		n, addr, err := c.PacketConn.ReadFrom(p)
+		if err == nil {
+			c.got.Store(true)
+		}
+		if err != nil || c.relayed.incoming(p[:n]) {
+			return n, addr, err
+		}
 	}
-	return n, addr, err
+}
+
+// WriteTo sends a datagram to the relay.
+func (c *relayPacketConn) WriteTo(p []byte, addr net.Addr) (int, error) {
+	if !c.relayed.outgoing(p) {
+		return len(p), nil
+	}
+	return c.PacketConn.WriteTo(p, addr)
 }

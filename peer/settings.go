@@ -20,14 +20,22 @@ const (
 	sctpReceiveBuffer = 2 << 20 // bytes; below it a fast path is not filled
 	relayWait         = 200 * time.Millisecond
 	dtlsRetransmit    = 200 * time.Millisecond
-	// A pair is given up after this many checks, 200 ms apart: the other side's
-	// candidates may be seconds behind on a slow signaling path.
-	maxBindingRequests = 50
+	// Pion gives a pair up after this many rounds of checks. There are five a second, and
+	// one for each candidate that comes, so no pair is given up before the call is. The
+	// guard says how many of the checks are sent.
+	maxBindingRequests = 512
 )
+
+// linkParts are what a link's PeerConnection works with.
+type linkParts struct {
+	relays *relayConns
+	guard  *guard
+	checks *triggeredChecks
+}
 
 // newPeerConnection makes a PeerConnection in our settings, with checks triggered.
 // With snap it offers, or takes up, SCTP's short start.
-func (c *Client) newPeerConnection(ctx context.Context, relays *relayConns, checks *triggeredChecks, servers []protocol.ICEServer, snap bool) (*webrtc.PeerConnection, error) {
+func (c *Client) newPeerConnection(ctx context.Context, parts linkParts, servers []protocol.ICEServer, snap bool) (*webrtc.PeerConnection, error) {
 	network, err := c.network.now()
 	if err != nil {
 		return nil, err
@@ -35,8 +43,8 @@ func (c *Client) newPeerConnection(ctx context.Context, relays *relayConns, chec
 	iceServers, overTLS := iceServers(servers)
 	var s webrtc.SettingEngine
 	s.LoggerFactory = pionLog{c.log}
-	s.SetNet(&linkNet{network, relays})
-	s.SetICEProxyDialer(&relayDialer{ctx, &c.cfg, overTLS, relays})
+	s.SetNet(&linkNet{network, parts.relays, parts.guard})
+	s.SetICEProxyDialer(&relayDialer{ctx, &c.cfg, overTLS, parts.relays, parts.guard})
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	s.SetIncludeLoopbackCandidate(true) // as far as callNet lists them
 	// A browser's .local candidate is not resolved: the pair is found when the
@@ -53,7 +61,7 @@ func (c *Client) newPeerConnection(ctx context.Context, relays *relayConns, chec
 		s.SetRelayAcceptanceMinWait(0)
 	}
 	s.SetICEMaxBindingRequests(maxBindingRequests)
-	s.SetICEBindingRequestHandler(checks.received)
+	s.SetICEBindingRequestHandler(parts.checks.received)
 	s.SetDTLSInsecureSkipHelloVerify(true) // ICE has proved the address
 	s.SetDTLSRetransmissionInterval(dtlsRetransmit)
 	// Go's P-256 is the fastest of the three by far; every browser has it.

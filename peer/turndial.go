@@ -25,6 +25,7 @@ type relayDialer struct {
 	tls map[string]bool // host:port -> it is the address of a turns: URL
 
 	relays *relayConns
+	guard  *guard
 }
 
 // Dial connects to a relay, with TLS where its URL said turns:.
@@ -41,7 +42,7 @@ func (d *relayDialer) Dial(network, address string) (net.Conn, error) {
 			return nil, err
 		}
 	}
-	framed := newFrameConn(conn)
+	framed := newFrameConn(conn, d.guard)
 	d.relays.add(framed)
 	return framed, nil
 }
@@ -68,15 +69,16 @@ func (d *relayDialer) handshake(ctx context.Context, conn net.Conn, address stri
 // 0xFFEC bytes.
 type frameConn struct {
 	net.Conn
-	in   *bufio.Reader
-	left int // bytes of the current frame that were not read yet
-	got  atomic.Bool
+	in      *bufio.Reader
+	left    int // bytes of the current frame that were not read yet
+	relayed relayed
+	got     atomic.Bool
 }
 
 func (c *frameConn) heard() bool { return c.got.Load() }
 
-func newFrameConn(conn net.Conn) *frameConn {
-	return &frameConn{Conn: conn, in: bufio.NewReaderSize(conn, maxRelayFrame)}
+func newFrameConn(conn net.Conn, g *guard) *frameConn {
+	return &frameConn{Conn: conn, in: bufio.NewReaderSize(conn, maxRelayFrame), relayed: relayed{guard: g}}
 }
 
 // Read returns bytes of one frame, once all of it has arrived.
@@ -95,7 +97,30 @@ func (c *frameConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write sends one frame: pion writes each at once.
+func (c *frameConn) Write(p []byte) (int, error) {
+	if !c.relayed.outgoing(p) {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+// nextFrame waits for the next frame that the guard does not refuse.
 func (c *frameConn) nextFrame() (size int, err error) {
+	for {
+		if size, err = c.peekFrame(); err != nil {
+			return 0, err
+		}
+		if frame, _ := c.in.Peek(size); c.relayed.incoming(frame) {
+			return size, nil
+		}
+		if _, err = c.in.Discard(size); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (c *frameConn) peekFrame() (size int, err error) {
 	head, err := c.in.Peek(4)
 	if err != nil {
 		return 0, err

@@ -74,7 +74,7 @@ func TestFrameConn(t *testing.T) {
 	}
 	for _, tt := range tests {
 		stub := &stubConn{Reader: bytes.NewReader(tt.stream)}
-		got, err := io.ReadAll(newFrameConn(stub))
+		got, err := io.ReadAll(newFrameConn(stub, &guard{}))
 		if len(got) != tt.passes || !bytes.HasPrefix(tt.stream, got) || (err != nil && err != io.EOF) != tt.fault {
 			t.Errorf("%s: %d bytes and %v, want %d and a fault: %v", tt.name, len(got), err, tt.passes, tt.fault)
 		}
@@ -93,7 +93,7 @@ func FuzzFrameConn(f *testing.F) {
 		if step < 1 || step > 1<<16 {
 			return
 		}
-		c := newFrameConn(&stubConn{Reader: bytes.NewReader(stream)})
+		c := newFrameConn(&stubConn{Reader: bytes.NewReader(stream)}, &guard{})
 		var got []byte
 		buf := make([]byte, step)
 		for {
@@ -188,7 +188,7 @@ func TestRelayDialerChecksTheCertificate(t *testing.T) {
 	address := startStreamRelay(t, &cert)
 	dial := func(address string, trusted *x509.CertPool) error {
 		cfg := &Config{TLSConfig: &tls.Config{RootCAs: trusted}}
-		d := &relayDialer{context.Background(), cfg, map[string]bool{address: true}, &relayConns{}}
+		d := &relayDialer{context.Background(), cfg, map[string]bool{address: true}, &relayConns{}, &guard{}}
 		conn, err := d.Dial("tcp4", address)
 		if err == nil {
 			conn.Close()
