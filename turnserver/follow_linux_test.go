@@ -2,13 +2,12 @@ package turnserver
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/pion/stun/v3"
 )
@@ -16,17 +15,13 @@ import (
 // wantServed waits until UDP is served at those addresses.
 func (ts *testServer) wantServed(want ...string) {
 	ts.t.Helper()
-	var got []string
-	for began := time.Now(); time.Since(began) < patience; runtime.Gosched() {
-		got = nil
+	until(ts.t, fmt.Sprintf("UDP is served at %v", want), func() bool {
+		var got []string
 		for _, at := range ts.Addrs(UDP) {
 			got = append(got, at.Addr().String())
 		}
-		if slices.Equal(got, want) {
-			return
-		}
-	}
-	ts.t.Fatalf("UDP is served at %v, want %v", got, want)
+		return slices.Equal(got, want)
+	})
 }
 
 const (
@@ -44,11 +39,7 @@ func TestLateAddressIsProtected(t *testing.T) {
 	adopt := func(text string) {
 		version := ts.policy.Load().version
 		addresses.set(text)
-		for began := time.Now(); ts.policy.Load().version == version; runtime.Gosched() {
-			if time.Since(began) > patience {
-				t.Fatalf("the policy does not adopt %s", text)
-			}
-		}
+		until(t, "the policy adopts "+text, func() bool { return ts.policy.Load().version != version })
 	}
 	service := netip.AddrPortFrom(netip.MustParseAddr(lateHost), 53)
 	c := ts.allocated("alice")
