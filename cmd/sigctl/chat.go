@@ -46,7 +46,10 @@ func newChat(global *globalOptions, std stdio) *cobra.Command {
 On a terminal it is a full-screen chat; /help lists its commands. Piped, lines go
 in and lines come out (user2: hello). The caller hangs up at the end of its input,
 once everything was received; the other side waits for a call, takes more while
-its input is open, and ends with its input and the call that goes on then.
+its input is open, and ends with its input and the call that goes on then. The
+first call gets the input from its start. After that, a line is for the call that
+is on when you write it: lines between calls, and what a call leaves unsent, are
+reported and never go to the next caller.
 
 The password is that of --password-file, or SIGCTL_PASSWORD, or asked for. Instead
 a token signs in, a room token (sigctl token) or one of an issuer that the server
