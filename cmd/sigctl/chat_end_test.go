@@ -172,6 +172,34 @@ func TestInputDoesNotOutliveItsCall(t *testing.T) {
 	}
 }
 
+// What this side does to end a chat reports the pending input as well.
+func TestInputPendingWhenThisSideEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(*testServer, *pipedChat)
+	}{
+		{"kicked", func(ts *testServer, _ *pipedChat) { ts.wantKick("user1") }},
+		{"interrupted", func(_ *testServer, c *pipedChat) { c.cancel() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ts := startPlainServer(t, nil)
+			chat := ts.pipedChat("user1")
+			other := newStack(t, ts, "user2")
+			chat.wait("connected", "user2", 1)
+			chat.write("one", "two")
+			<-other.heard // and sends no receipt
+			tt.end(ts, chat)
+			if lost := chat.wait("ended", "user2", 1)["undelivered"].(float64); lost != 2 {
+				t.Errorf("the call ended with %v undelivered messages, want 2", lost)
+			}
+			if err := <-chat.done; exitCode(err) == exitDone {
+				t.Error("the chat ended as if all was well")
+			}
+		})
+	}
+}
+
 // The texts typed into the full screen are for the call that it shows. Those that wait
 // when it ends are shown as lost.
 func TestTypedTextDoesNotOutliveItsCall(t *testing.T) {
