@@ -145,7 +145,9 @@ func relayMessages(ctx context.Context, opts options) (float64, error) {
 		})
 		g.Go(func() error { return listen(clients[2*p+1]) })
 	}
-	err = g.Wait()
+	if err = g.Wait(); err != nil {
+		err = fmt.Errorf("%d messages a second are too many for this machine, or it has other work to do: %w", rate, err)
+	}
 	after, cpuErr := s.cpu()
 	return float64((after - before).Microseconds()) / (rate * seconds), errors.Join(err, cpuErr)
 }
