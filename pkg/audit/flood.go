@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"time"
 
@@ -37,13 +38,15 @@ type flood struct {
 
 // lines are how many lines there may still be.
 type lines struct {
-	own    *limit.Buckets[flood]
+	seed   maphash.Seed
+	own    *limit.Buckets[uint64] // by hash of a flood: it takes a quarter of the memory
 	common *limit.Buckets[sort]
 }
 
 func newLines() lines {
 	return lines{
-		own:    limit.NewBuckets[flood](ownRate, maxSubjects),
+		seed:   maphash.MakeSeed(),
+		own:    limit.NewBuckets[uint64](ownRate, maxSubjects),
 		common: limit.NewBuckets[sort](commonRate, maxSorts),
 	}
 }
@@ -74,7 +77,7 @@ func (l *Log) floodLocked(e Event) (key flood, ok bool) {
 	} else {
 		key.group = limit.Group(e.Address)
 	}
-	ok = e.Code == protocol.CodeRateLimited || l.lines.own.Take(key, 1) > 0
+	ok = e.Code == protocol.CodeRateLimited || l.lines.own.Take(maphash.Comparable(l.lines.seed, key), 1) > 0
 	switch {
 	case ok && l.floods[key] != nil:
 	case key.user == "" && l.lines.common.Take(key.sort, 1) > 0, // beyond many strangers there is one flood

@@ -156,3 +156,27 @@ func BenchmarkBuckets(b *testing.B) {
 		key++
 	}
 }
+
+// TestBucketsForgetFull: keys that are not used any more cost no memory.
+func TestBucketsForgetFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBuckets[int](Rate{PerSecond: 1, Burst: 10}, 1000)
+		for i := range 500 {
+			b.Take(i, 1)
+		}
+		b.Take(1000, 10)
+		time.Sleep(time.Second)
+		for range 300 {
+			b.Take(1001, 1)
+		}
+		if n := b.buckets.Len(); n != 2 {
+			t.Errorf("%d buckets are remembered, want the 2 that are not full", n)
+		}
+		if b.Take(1000, 2) == 0 {
+			t.Error("a bucket that is not full again was forgotten")
+		}
+		if wait := b.Take(0, 10); wait != 0 {
+			t.Errorf("a bucket that was forgotten is full after %v, want now", wait)
+		}
+	})
+}

@@ -40,11 +40,24 @@ func NewBuckets[K comparable](r Rate, size int) *Buckets[K] {
 func (b *Buckets[K]) Take(key K, n int) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	now := time.Now()
+	b.forgetFullLocked(now)
 	bucket, ok := b.buckets.Get(key)
 	if !ok {
 		bucket = b.newest
 	}
-	wait = bucket.Take(time.Now(), b.rate, n)
+	wait = bucket.Take(now, b.rate, n)
 	b.buckets.Add(key, bucket)
 	return wait
+}
+
+// forgetFullLocked frees the memory of buckets that are full again: one that begins anew is full, too.
+// It drops more of them than a Take adds, so there are few beside those that are in use.
+func (b *Buckets[K]) forgetFullLocked(now time.Time) {
+	for range 2 {
+		if _, bucket, ok := b.buckets.GetOldest(); !ok || bucket.full.After(now) {
+			return
+		}
+		b.buckets.RemoveOldest()
+	}
 }
