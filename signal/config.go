@@ -172,7 +172,7 @@ func (c *Config) withDefaults() (Config, error) {
 	setDefault(&cfg.MaxPending, 8192)
 	setDefault(&cfg.MaxPendingPerAddress, 256)
 	setDefault(&cfg.MaxQueue, 256<<10)
-	cfg.MaxQueue = max(cfg.MaxQueue, protocol.MaxFrame)
+	cfg.MaxQueue = min(max(cfg.MaxQueue, protocol.MaxFrame), 1<<30) // its bytes are counted in 32 bits
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}

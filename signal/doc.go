@@ -5,7 +5,8 @@
 // A message's journey:
 //
 //	conn.readLoop → protocol.DecodeClient → conn.handle → room.forward
-//	  → the target's conn.deliver → its socket, as far as that takes it at once
+//	  → the target's conn.carry, if its sender has room left there
+//	  → the target's conn.wake → its socket, as far as that takes it at once
 //	  → its conn.writeLoop for the rest
 //
 // A connection costs one goroutine while it is idle: the HTTP handler returns

@@ -282,7 +282,7 @@ func (ts *testServer) queued(name string) int {
 	c := ts.hub.find(name).conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.queue.others
+	return int(c.out.queue.others)
 }
 
 // What a slow reader gets late it gets whole and in order, whoever wrote it: the

@@ -57,7 +57,7 @@ func (c *conn) enqueue(frame []byte) {
 	if c.out.closing != 0 {
 		return
 	}
-	if c.out.queue.own+len(frame) > c.server.cfg.MaxQueue {
+	if int(c.out.queue.own)+len(frame) > c.server.cfg.MaxQueue {
 		c.shutdownLocked(protocol.CloseSlowConsumer, "messages are not read fast enough")
 		return
 	}

@@ -6,8 +6,8 @@ package signal
 // whatever others send, they cannot use up the room of what the server has to say.
 type queue struct {
 	messages []message
-	others   int // bytes of other users' messages
-	own      int // bytes of the server's own messages
+	others   int32 // bytes of other users' messages
+	own      int32 // bytes of the server's own messages
 }
 
 // message is one that waits in a queue.
@@ -35,7 +35,7 @@ const (
 // third for urgent messages, and each further one finds room left. An empty queue takes any message.
 func (q *queue) fits(m message, p precedence, limit int) bool {
 	size := len(m.frame) + messageCost
-	free := limit - q.others - size
+	free := limit - int(q.others) - size
 	return q.others == 0 || free > 0 && (size+q.waiting(m.from))*int(p) <= free
 }
 
@@ -52,8 +52,8 @@ func (q *queue) waiting(from string) (n int) {
 func (q *queue) add(m message) {
 	q.messages = append(q.messages, m)
 	if m.from == "" {
-		q.own += len(m.frame)
+		q.own += int32(len(m.frame))
 	} else {
-		q.others += len(m.frame) + messageCost
+		q.others += int32(len(m.frame) + messageCost)
 	}
 }

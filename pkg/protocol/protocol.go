@@ -39,7 +39,7 @@ const Subprotocol = "sigctl.v1"
 // Limits of what comes from outside. A frame beyond one of them is answered with
 // an [Error], or closes the connection where the comment names a [CloseCode].
 const (
-	MaxFrame         = 64 << 10 // bytes of one frame, either way; beyond: CloseTooLarge
+	MaxFrame         = 64 << 10 // bytes of one frame, either way; beyond four times that: CloseTooLarge
 	MaxLoginFrame    = 16 << 10 // bytes of one frame before the login; beyond: CloseTooLarge
 	MaxDepth         = 16       // nesting of objects and arrays
 	MaxIDLen         = 64       // bytes of "id"
