@@ -238,6 +238,7 @@ func TestTypedTextDoesNotOutliveItsCall(t *testing.T) {
 	if err := e.Say(shown.call, "for user2"); err != errCallOver {
 		t.Errorf("Say in a call that the screen does not show yet: %v, want %v", err, errCallOver)
 	}
+	e.Hangup(t.Context(), shown.call) // eve's call goes on
 	if err := e.Say(shownNext.call, "for eve"); err != nil {
 		t.Error(err)
 	}

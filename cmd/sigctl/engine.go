@@ -155,10 +155,13 @@ func (e *engine) Say(call uint64, text string) error {
 	}
 }
 
-// Hangup ends the call, or the attempt at one.
-func (e *engine) Hangup(ctx context.Context) {
+// Hangup ends the call with this number, or the attempt at one.
+func (e *engine) Hangup(ctx context.Context, number uint64) {
 	e.mu.Lock()
 	call, cancel := e.call, e.cancel
+	if e.number != number {
+		call = nil // it came after the one that is to end
+	}
 	e.mu.Unlock()
 	if cancel != nil {
 		cancel()

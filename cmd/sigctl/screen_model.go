@@ -22,7 +22,7 @@ const (
 type calls interface {
 	Call(name string) bool
 	Say(call uint64, text string) error
-	Hangup(ctx context.Context)
+	Hangup(ctx context.Context, call uint64)
 	Peers(ctx context.Context)
 	Stats() []string
 }
@@ -177,7 +177,11 @@ func (s *screen) command(line string) effect {
 			s.add(note, "", "You are not in a call.")
 			return nil
 		}
-		return s.calls.Hangup
+		var call uint64
+		if s.call != nil {
+			call = s.call.call
+		}
+		return func(ctx context.Context) { s.calls.Hangup(ctx, call) }
 	case "/peers":
 		s.asked = true
 		return s.calls.Peers

@@ -40,9 +40,9 @@ func (f *fakeCalls) Say(call uint64, text string) error {
 	}
 	return nil
 }
-func (f *fakeCalls) Hangup(context.Context) { f.note("hangup") }
-func (f *fakeCalls) Peers(context.Context)  { f.note("peers") }
-func (f *fakeCalls) Stats() []string        { return []string{"path direct"} }
+func (f *fakeCalls) Hangup(_ context.Context, call uint64) { f.note(fmt.Sprint("hangup ", call)) }
+func (f *fakeCalls) Peers(context.Context)                 { f.note("peers") }
+func (f *fakeCalls) Stats() []string                       { return []string{"path direct"} }
 
 func newTestScreen(t *testing.T, width, height int, profile termenv.Profile) *testScreen {
 	renderer := lipgloss.NewRenderer(io.Discard, termenv.WithProfile(profile))
@@ -153,7 +153,7 @@ func TestScreenCommands(t *testing.T) {
 	ts.wantShown("/hangup ends it")
 	ts.enter("/hangup")
 	ts.enter("/peers")
-	ts.wantAsked("hangup", "peers")
+	ts.wantAsked("hangup 7", "peers")
 	ts.send(present{Peers: []string{"user2"}})
 	ts.wantShown("Here: user2, user1 (you)")
 	ts.calls.deaf = true
