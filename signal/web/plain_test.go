@@ -45,11 +45,12 @@ const plainClient = `
 func TestPlainClientChatsBothWays(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name string
-		call func(alice, tutor *webtest.Person)
+		name   string
+		call   func(alice, tutor *webtest.Person)
+		closes bool // its channel, at the end
 	}{
-		{"it calls", func(_, tutor *webtest.Person) { webtest.Eval[any](tutor, `callAlice()`) }},
-		{"it is called", func(alice, _ *webtest.Person) { alice.Write("#find-name", "tutor\r") }},
+		{"it calls", func(_, tutor *webtest.Person) { webtest.Eval[any](tutor, `callAlice()`) }, false},
+		{"it is called", func(alice, _ *webtest.Person) { alice.Write("#find-name", "tutor\r") }, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newFakeServer(t)
@@ -65,7 +66,12 @@ func TestPlainClientChatsBothWays(t *testing.T) {
 			alice.WantHeard("from the tutorial")
 			alice.Say("from the page")
 			tutor.WaitFor(`heard.includes("from the page")`)
-			alice.Click("#hangup")
+			if tt.closes {
+				webtest.Eval[any](tutor, `void channel.close()`)
+				alice.WantEnded("tutor hung up.")
+			} else {
+				alice.Click("#hangup")
+			}
 			tutor.WaitFor(`window.left`)
 			for _, m := range append(s.sent("alice", "leave"), s.sent("alice", "candidate")...) {
 				if m["call"] != nil {

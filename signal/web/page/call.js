@@ -1,7 +1,7 @@
 // A call: one RTCPeerConnection, its negotiation and its channels.
 
 import { Channels } from "./channels.js";
-import { Incoming, Outgoing } from "./candidates.js";
+import { concealAll, Incoming, Outgoing } from "./candidates.js";
 import { checkDataOnly, checkPermitted, fingerprintOf, NotPermitted } from "./description.js";
 import { pathOf } from "./path.js";
 import { safetyCode } from "./safety.js";
@@ -21,6 +21,7 @@ const maxTasks = 64;
 //   on.end(reason, byThem)  once, see endText
 export class Call {
   #pc;
+  #relayOnly;
   #on;
   #channels;
   #incoming;
@@ -41,7 +42,8 @@ export class Call {
     this.#on = on;
     this.#pc = new RTCPeerConnection({ iceServers, iceTransportPolicy: relayOnly ? "relay" : "all" });
     this.#incoming = new Incoming(this.#pc);
-    this.#outgoing = new Outgoing((message) => this.#send(message));
+    this.#relayOnly = relayOnly;
+    this.#outgoing = new Outgoing(relayOnly, (message) => this.#send(message));
     this.#pc.onicecandidate = (event) => this.#outgoing.add(event.candidate);
     this.#pc.onconnectionstatechange = () => this.#onConnection();
     this.#channels = new Channels(this.#pc, caller, {
@@ -49,6 +51,7 @@ export class Call {
       text: (text) => on.text(text),
       received: (n) => on.received(n),
       hangup: (reason) => this.end(reason, true),
+      closed: () => this.#onClosed(),
       fault: () => this.leave("protocol"),
     });
     this.#timer = setTimeout(() => this.leave("ice_timeout"), connectTimeout);
@@ -123,17 +126,15 @@ export class Call {
 
   async #offer() {
     await this.#pc.setLocalDescription(await this.#pc.createOffer());
-    const { type, sdp } = this.#pc.localDescription;
-    this.#send({ type: "offer", offer: { type, sdp } });
+    this.#send({ type: "offer", offer: this.#described() });
   }
 
   async #onOffer({ offer, permissions }) {
     if (this.caller) return; // the caller makes all offers
     await this.#describe("offer", offer, permissions);
     await this.#pc.setLocalDescription(await this.#pc.createAnswer());
-    const { type, sdp } = this.#pc.localDescription;
     this.#plain = this.id === "";
-    this.#send({ type: "answer", answer: { type, sdp } });
+    this.#send({ type: "answer", answer: this.#described() });
     this.#outgoing.release(this.#plain);
   }
 
@@ -143,6 +144,12 @@ export class Call {
     this.#answered = true;
     await this.#describe("answer", answer, permissions);
     this.#outgoing.release(this.#plain);
+  }
+
+  // described returns our description as the other side gets it.
+  #described() {
+    const { type, sdp } = this.#pc.localDescription;
+    return { type, sdp: this.#relayOnly ? concealAll(sdp) : sdp };
   }
 
   async #onRenegotiate() {
@@ -158,8 +165,7 @@ export class Call {
     const fingerprint = fingerprintOf(sdp);
     const before = this.#pc.remoteDescription;
     if (before && fingerprintOf(before.sdp) !== fingerprint) throw new Error("description with another certificate");
-    await this.#pc.setRemoteDescription({ type, sdp });
-    this.#incoming.open();
+    await this.#incoming.describe(type, sdp);
   }
 
   // run queues a step. A step that fails ends the call.
@@ -189,6 +195,14 @@ export class Call {
     this.#on.state("open");
     this.#pathTimer = setInterval(() => this.#readPath(), pathInterval);
     this.#readPath();
+  }
+
+  // onClosed ends a call whose other side has closed a channel, and tells it so: its
+  // connection may still be there.
+  #onClosed() {
+    if (this.ended) return;
+    this.#send({ type: "leave", reason: "lost" });
+    this.end("hangup", true);
   }
 
   #onConnection() {

@@ -17,6 +17,7 @@ const byteLength = (text) => new TextEncoder().encode(text).length;
 //   on.text(text)      for each text of the other side
 //   on.received(n)     when the other side has taken our first n texts
 //   on.hangup(reason)  when the other side hangs up
+//   on.closed()        when it closes a channel without a word
 //   on.fault()         when it breaks the protocol
 export class Channels {
   #on;
@@ -54,7 +55,7 @@ export class Channels {
   close(reason, closed) {
     clearTimeout(this.#timer);
     this.#receipts.close();
-    this.#on = { open() {}, text() {}, received() {}, hangup() {}, fault() {} };
+    this.#on = { open() {}, text() {}, received() {}, hangup() {}, closed() {}, fault() {} };
     if (reason === undefined || this.#control?.readyState !== "open") return closed();
     const timer = setTimeout(closed, 1_000);
     this.#control.onclose = () => {
@@ -76,8 +77,15 @@ export class Channels {
 
   #takeControl(channel) {
     this.#control = channel;
+    this.#watch(channel);
     channel.onmessage = (event) => this.#guard(() => this.#onControl(event.data));
     if (this.#caller) channel.onopen = () => this.#greet();
+  }
+
+  // watch ends the call with the channel: nothing that is sent from then on arrives,
+  // even though the connection itself may stay.
+  #watch(channel) {
+    channel.onclose = () => this.#on.closed();
   }
 
   // greet sends our hello, the first message on control: the caller's when control
@@ -89,6 +97,7 @@ export class Channels {
 
   #takeChat(channel) {
     this.#chat = channel;
+    this.#watch(channel);
     channel.onmessage = (event) => this.#guard(() => this.#onText(event.data));
     channel.onopen = () => this.#open(); // may come twice, see greet
     this.#open();
@@ -97,6 +106,7 @@ export class Channels {
   // takeOther waits for the other side's hello: without one this is the chat.
   #takeOther(channel) {
     this.#other = channel;
+    this.#watch(channel);
     channel.onmessage = (event) => this.#guard(() => {
       if (this.#early.push(event.data) > maxEarly) throw new Error("too many texts before the chat");
     });
@@ -117,8 +127,11 @@ export class Channels {
     if (this.#ready) return; // too late: the chat is on the other channel
     this.#receipts.hello(message.received);
     clearTimeout(this.#timer);
-    this.#other?.close();
-    this.#other = null;
+    if (this.#other) {
+      this.#other.onclose = null;
+      this.#other.close();
+      this.#other = null;
+    }
     if (!this.#caller) {
       this.#greet();
       this.#tell({ type: "connected" }); // nobody is asked: every call is taken

@@ -105,14 +105,28 @@ export class Conversation {
     }
   }
 
-  // end says why the call ended, and offers another.
+  // end says why the call ended, and what did not arrive, and offers another.
   end(text) {
     this.setState("ended");
+    this.#reportUndelivered();
     byId("ended-text").textContent = text;
     this.#show(false);
     const focused = document.activeElement;
     if (focused && focused !== document.body && focused.checkVisibility()) return;
     for (const id of ["close", "again"]) byId(id).focus(); // the last that there is
+  }
+
+  // reportUndelivered shows what the other side may not have, and what was typed and
+  // not sent. It is for nobody else: the next call begins with an empty message box.
+  #reportUndelivered() {
+    const draft = this.#text.value.trim();
+    this.#text.value = "";
+    const lost = [...this.#sent.values()];
+    this.#sent.clear();
+    for (const mark of lost) mark.replaceChildren(icon("lost", "May not have been received"));
+    if (draft) this.#add("ours", draft, "You").replaceChildren(icon("lost", "Not sent"));
+    if (lost.length) this.#note(`${this.#peer} may not have received the messages marked ✗`);
+    if (draft) this.#note("Your last message was not sent");
   }
 
   #show(live) {

@@ -48,9 +48,9 @@ export class Receipts {
     else this.#timer ||= setTimeout(() => this.#flush(), maxDelay);
   }
 
-  // close confirms no more.
+  // close confirms what was taken, and no more.
   close() {
-    clearTimeout(this.#timer);
+    if (this.#timer) this.#flush();
     this.#tell = null;
   }
 
