@@ -73,6 +73,9 @@ type allocation struct {
 	public netip.AddrPort // what clients are told; the same as local without a NAT
 	use    *usage         // of its owner
 
+	requests bucket // signed by the owner
+	bindings bucket // Binding requests, which anybody may have sent in the client's name
+
 	answer atomic.Pointer[[]byte] // to the Allocate request, for when that comes again; set by the guard
 
 	flows flowTable

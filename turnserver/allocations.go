@@ -13,6 +13,7 @@ import (
 
 var (
 	errUserQuota = errors.New("the user has no allocation left")
+	errUserRate  = errors.New("the user opens allocations too fast")
 	errFull      = errors.New("the server has no allocation left")
 	errKicked    = errors.New("the user was kicked")
 	errDraining  = errors.New("the server takes no allocation any more")
@@ -69,8 +70,11 @@ func (a *allocations) take(owner identity, n int) (*usage, error) {
 		return nil, errFull
 	}
 	if mine == nil {
-		mine = &account{use: a.bandwidth.newUsage()}
+		mine = &account{use: a.bandwidth.newUsage(a.perUser)}
 		a.byUser[owner.user] = mine
+	}
+	if !mine.use.requests.take(a.bandwidth.now(), n*allocateCost) {
+		return nil, errUserRate
 	}
 	mine.places += n
 	a.places += n
@@ -97,7 +101,7 @@ func (a *allocations) forgetLocked(user string) {
 	if mine == nil || mine.places > 0 {
 		return
 	}
-	wait := mine.use.own.untilFull(a.bandwidth.now())
+	wait := mine.use.untilFull(a.bandwidth.now())
 	switch {
 	case wait <= 0:
 		delete(a.byUser, user)

@@ -60,8 +60,8 @@ func (g *guard) handle(c *client, raw []byte) []byte {
 
 // binding tells a client its address (RFC 8489 section 12).
 func (g *guard) binding(r *request) []byte {
-	if r.client.transport == UDP && g.server.allocations.of(r.client.fiveTuple) == nil && !g.strangers.mayBind(r.client.client) {
-		r.client.listener.counters.drop(dropStranger)
+	if why := g.mayBind(r.client); why != accepted {
+		r.client.listener.counters.drop(why)
 		return nil
 	}
 	if unknown := r.unknown(); len(unknown) > 0 {
@@ -71,11 +71,30 @@ func (g *guard) binding(r *request) []byte {
 	return r.respond(stun.ClassSuccessResponse, stun.XORMappedAddress{IP: at.Addr().AsSlice(), Port: int(at.Port())})
 }
 
+// mayBind says why a client's Binding request is not answered, if so. Over a connection each is.
+func (g *guard) mayBind(c *client) dropReason {
+	if c.transport != UDP {
+		return accepted
+	}
+	a := g.server.allocations.of(c.fiveTuple)
+	switch {
+	case a == nil && !g.strangers.mayBind(c.client):
+		return dropStranger
+	case a != nil && !a.bindings.take(g.server.allocations.bandwidth.now(), 1):
+		return dropRequests
+	}
+	return accepted
+}
+
 // turn answers a request of TURN.
 func (g *guard) turn(r *request) []byte {
 	r.allocation = g.server.allocations.of(r.client.fiveTuple)
 	if code := g.authenticate(r); code != 0 {
 		return g.turnAway(r, code)
+	}
+	if r.isOwner && !g.admit(r) {
+		r.client.listener.counters.drop(dropRequests)
+		return nil
 	}
 	answer, err := g.perform(r)
 	refused, ok := errors.AsType[*refusal](err)
@@ -91,6 +110,16 @@ func (g *guard) turn(r *request) []byte {
 	}
 	g.server.Logger.Error("request failed", "client", r.client.client, "method", r.message.Type.Method, "err", err)
 	return r.refuse(refuse(stun.CodeServerError))
+}
+
+// admit reports whether the owner of an allocation may make a request now: see requestRate. Over UDP what is beyond is dropped,
+// and the client sends it again; a connection waits.
+func (g *guard) admit(r *request) bool {
+	length := len(r.message.Raw)
+	if r.client.conn != nil {
+		return r.allocation.awaitRequest(length)
+	}
+	return r.allocation.takeRequest(g.server.allocations.bandwidth.now(), length)
 }
 
 // turnAway refuses a request that is not authenticated. What it costs a stranger who is not there, or not whom the address

@@ -179,7 +179,7 @@ func (g *guard) refused(r *request, err error) error {
 		return g.challenge(r, stun.CodeUnauthorized)
 	case errors.Is(err, errDraining):
 		return g.elsewhere(r)
-	case errors.Is(err, errUserQuota):
+	case errors.Is(err, errUserQuota), errors.Is(err, errUserRate):
 		return refuse(stun.CodeAllocQuotaReached)
 	case errors.Is(err, errFamily):
 		return refuse(stun.CodeAddrFamilyNotSupported)

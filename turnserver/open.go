@@ -39,7 +39,7 @@ type wanted struct {
 }
 
 // open opens an allocation for owner at c, and starts its reader. Its token is that of the reserved port, if one is
-// wanted. Errors are errDraining, errKicked, errUserQuota, errFull, errNoPort, errNoToken and errFamily.
+// wanted. Errors are errDraining, errKicked, errUserQuota, errUserRate, errFull, errNoPort, errNoToken and errFamily.
 func (s *Server) open(c *client, owner identity, w wanted) (a *allocation, token [8]byte, err error) {
 	if w.token != ([8]byte{}) {
 		kept, err := s.reservations.claim(w.token, owner.user)
@@ -82,6 +82,7 @@ func (s *Server) start(c *client, owner identity, at external, socket *udp.Socke
 		server: s, client: *c, owner: owner, life: s.lives.Add(1), opened: s.auth.now(),
 		socket: socket, local: local, public: netip.AddrPortFrom(at.public, local.Port()),
 		use: use, ended: make(chan struct{}),
+		requests: bucket{rate: requestRate, burst: requestBurst}, bindings: bucket{rate: requestRate, burst: requestBurst},
 	}
 	if err := s.allocations.add(a); err != nil {
 		s.allocations.release(owner.user, 1)

@@ -24,6 +24,7 @@ type Server struct {
 	reservations reservations
 	control      *control
 	guard        *guard
+	requests     *requests // of UDP clients
 	listeners    []*listener
 	shared       *listener         // for connections that others accept, see ServeConn
 	watcher      *hostaddr.Watcher // nil: Config.Addresses is given
@@ -61,7 +62,7 @@ func listenAt(cfg *Config, now func() time.Time) (_ *Server, err error) {
 		closing:  make(chan struct{}),
 	}
 	s.allocations = newAllocations(s.MaxAllocations, s.UserQuota, newBandwidth(s.UserBandwidth, s.Bandwidth))
-	s.guard = newGuard(s)
+	s.guard, s.requests = newGuard(s), newRequests()
 	if err := s.openAll(); err != nil {
 		return nil, fmt.Errorf("start relay: %w", err)
 	}
@@ -146,6 +147,7 @@ func (s *Server) startListeners(ctx context.Context) error {
 		}
 	}
 	s.running.Go(func() { s.follow(ctx) })
+	s.running.Go(s.answerRequests)
 	return nil
 }
 

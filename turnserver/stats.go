@@ -38,6 +38,7 @@ type dropReason int
 // The reasons.
 const (
 	dropMalformed    dropReason = iota // neither STUN nor ChannelData, or broken
+	dropRequests                       // a request beyond a rate, or more than can wait for an answer
 	dropStranger                       // a request of a stranger that the limits left without an answer, or unchecked
 	dropNoAllocation                   // data of a client without one
 	dropNoChannel                      // ChannelData with an unbound number
@@ -52,7 +53,7 @@ const (
 )
 
 func (r dropReason) String() string {
-	return [...]string{"malformed", "stranger", "no_allocation", "no_channel", "no_permission", "policy", "family", "bandwidth", "queue"}[r]
+	return [...]string{"malformed", "requests", "stranger", "no_allocation", "no_channel", "no_permission", "policy", "family", "bandwidth", "queue"}[r]
 }
 
 // counters are what Stats is read from.

@@ -34,31 +34,49 @@ func (s *shard) fromClients(packets []udp.Packet) {
 	s.owners = l.server.allocations.ofEach(s.owners[:0], packets, at)
 	for i, p := range packets {
 		if !b.fromClient(s.owners[i], p.Data) {
-			tuple := fiveTuple{client: p.From, server: at, transport: UDP}
-			b.control(&client{fiveTuple: tuple, listener: l, shard: s}, p.Data)
+			s.request(s.owners[i], at, p)
 		}
 	}
 	b.end()
 	clear(s.owners)
 }
 
-// fromConn takes a message of a client over a connection.
-func (b *batch) fromConn(c *client, message []byte) {
-	if !b.fromClient(b.listener.server.allocations.of(c.fiveTuple), message) {
-		b.control(c, message)
+// request hands over a message for the guard of a client that has the allocation a, or none if that is nil. Here nothing is
+// checked but what costs next to nothing: others' data waits.
+func (s *shard) request(a *allocation, at netip.AddrPort, p udp.Packet) {
+	b, l := s.batch, s.batch.listener
+	switch {
+	case len(p.Data) > maxRequest:
+		b.drop(dropMalformed)
+		return
+	case a != nil && !isBinding(p.Data) && !a.admits(b.now, len(p.Data)):
+		b.drop(dropRequests)
+		return
+	}
+	b.end() // the last words before a Refresh that ends the allocation, too
+	tuple := fiveTuple{client: p.From, server: at, transport: UDP}
+	if !l.server.requests.put(a, client{fiveTuple: tuple, listener: l, shard: s}, p.Data) {
+		b.drop(dropRequests)
 	}
 }
 
-// control answers STUN.
-func (b *batch) control(c *client, message []byte) {
-	b.flush() // the last words before a Refresh that ends the allocation, too
+// isBinding reports whether a STUN message is a Binding request.
+func isBinding(message []byte) bool { return binary.BigEndian.Uint16(message) == bindingType }
+
+// bindingType is the type of a Binding request (RFC 8489 section 5).
+const bindingType = 0x0001
+
+// fromConn takes a message of a client over a connection. What else the connection brings waits: it is the same client's.
+func (b *batch) fromConn(c *client, message []byte) {
+	if b.fromClient(b.listener.server.allocations.of(c.fiveTuple), message) {
+		return
+	}
+	b.end() // the last words before a Refresh that ends the allocation, too
 	answer := b.listener.server.guard.handle(c, message)
 	if answer != nil && !c.send(b.queue, nil, answer) {
 		b.drop(dropQueue)
 	}
-	if c.conn != nil {
-		b.countRefused(c, answer)
-	}
+	b.countRefused(c, answer)
 }
 
 // maxRefused requests are refused over one connection while it has no allocation. Each may cost as many keys as there are secrets, and a

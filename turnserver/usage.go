@@ -16,19 +16,31 @@ type bandwidth struct {
 }
 
 func newBandwidth(perUser, all int64) *bandwidth {
-	return &bandwidth{begun: time.Now(), perUser: perUser, all: bucket{rate: all}}
+	return &bandwidth{begun: time.Now(), perUser: perUser, all: bucket{rate: all, burst: bandwidthBurst}}
 }
 
 // now is the time that buckets go by.
 func (b *bandwidth) now() time.Duration { return time.Since(b.begun) }
 
-// usage is what one user relays, all allocations together and both directions.
+// usage is what one user relays, all allocations together and both directions, and asks for.
 type usage struct {
-	own bucket
-	all *bucket // of all users
+	own      bucket
+	all      *bucket // of all users
+	requests bucket
 }
 
-func (b *bandwidth) newUsage() *usage { return &usage{own: bucket{rate: b.perUser}, all: &b.all} }
+// newUsage returns that of a user who may have quota allocations.
+func (b *bandwidth) newUsage(quota int) *usage {
+	return &usage{
+		own: bucket{rate: b.perUser, burst: bandwidthBurst}, all: &b.all,
+		requests: bucket{rate: userRate(quota), burst: requestBurst},
+	}
+}
+
+// untilFull is how long the usage goes on to matter: one that is full is like a new one.
+func (u *usage) untilFull(now time.Duration) time.Duration {
+	return max(u.own.untilFull(now), u.requests.untilFull(now))
+}
 
 // take counts n bytes, or reports that they are beyond a bound, and counts nothing.
 func (u *usage) take(now time.Duration, n int) bool {
@@ -44,8 +56,9 @@ func (u *usage) take(now time.Duration, n int) bool {
 
 // bucket is a token bucket in one word, for many goroutines. The zero word is full.
 type bucket struct {
-	rate int64        // tokens per second; not positive: no bound
-	full atomic.Int64 // when it is full again, as a time.Duration (virtual scheduling, ITU-T I.371)
+	rate  int64         // tokens per second; not positive: no bound
+	burst time.Duration // how much of that may come at once
+	full  atomic.Int64  // when it is full again, as a time.Duration (virtual scheduling, ITU-T I.371)
 }
 
 // take takes n tokens. A full bucket gives any number, so that a low rate stops no long packet for ever; what is more
@@ -58,13 +71,19 @@ func (b *bucket) take(now time.Duration, n int) bool {
 	for {
 		full := b.full.Load()
 		missing := max(full-int64(now), 0)
-		if missing > 0 && missing+cost > int64(bandwidthBurst) {
+		if missing > 0 && missing+cost > int64(b.burst) {
 			return false
 		}
 		if b.full.CompareAndSwap(full, int64(now)+missing+cost) {
 			return true
 		}
 	}
+}
+
+// has reports whether n tokens could be taken.
+func (b *bucket) has(now time.Duration, n int) bool {
+	missing := max(b.full.Load()-int64(now), 0)
+	return b.rate <= 0 || missing == 0 || missing+b.cost(n) <= int64(b.burst)
 }
 
 // giveBack undoes a take.

@@ -9,7 +9,7 @@ import (
 )
 
 func TestBucket(t *testing.T) {
-	b := bucket{rate: 1000} // of which a quarter may come at once
+	b := bucket{rate: 1000, burst: bandwidthBurst} // of which a quarter may come at once
 	for _, step := range []struct {
 		at   time.Duration
 		take int
@@ -37,7 +37,7 @@ func TestBucket(t *testing.T) {
 
 func TestBucketsWithoutBound(t *testing.T) {
 	for _, rate := range []int64{0, -1} {
-		b := bucket{rate: rate}
+		b := bucket{rate: rate, burst: bandwidthBurst}
 		for range 3 {
 			if !b.take(0, 1<<30) {
 				t.Errorf("rate %d: bounded", rate)
@@ -48,7 +48,7 @@ func TestBucketsWithoutBound(t *testing.T) {
 
 // Many take at once, and together not more than there is.
 func TestBucketIsShared(t *testing.T) {
-	b := bucket{rate: 40_000}
+	b := bucket{rate: 40_000, burst: bandwidthBurst}
 	var taken atomic.Int64
 	var all sync.WaitGroup
 	for range 8 {
@@ -71,14 +71,14 @@ func TestTakeAfterAPause(t *testing.T) {
 	bounds := newBandwidth(1000, 1000)
 	bounds.begun = bounds.begun.Add(-time.Hour)
 	b := &batch{listener: &listener{server: &Server{allocations: newAllocations(1, 1, bounds)}}} // its time was read an hour ago
-	u := bounds.newUsage()
+	u := bounds.newUsage(1)
 	if !u.take(time.Hour, 200) || !b.take(u, 10) {
 		t.Error("10 of 50 bytes that are left: refused")
 	}
 	if b.take(u, 100) {
 		t.Error("100 of 40 bytes that are left: taken")
 	}
-	other := &usage{own: bucket{rate: 1000}, all: u.all}
+	other := &usage{own: bucket{rate: 1000, burst: bandwidthBurst}, all: u.all}
 	if other.take(b.now, 100) || !other.own.take(b.now, 250) {
 		t.Error("what all together may not have was taken from one's own")
 	}
