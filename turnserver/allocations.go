@@ -70,7 +70,7 @@ func (a *allocations) take(owner identity, n int) (*usage, error) {
 		return nil, errFull
 	}
 	if mine == nil {
-		mine = &account{use: a.bandwidth.newUsage(a.perUser)}
+		mine = &account{use: a.bandwidth.newUsage()}
 		a.byUser[owner.user] = mine
 	}
 	if !mine.use.requests.take(a.bandwidth.now(), n*allocateCost) {

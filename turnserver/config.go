@@ -21,6 +21,7 @@ const (
 	DefaultMaxPort        = 65535
 	DefaultMaxAllocations = 10_000
 	DefaultUserQuota      = 40       // one call may take twelve
+	DefaultRequestRate    = 100      // a call with 100 remote candidates takes 200 at once
 	DefaultUserBandwidth  = 32 << 20 // bytes per second
 	DefaultMaxLifetime    = 24 * time.Hour
 	DefaultNonceLifetime  = 30 * time.Minute
@@ -89,6 +90,12 @@ type Config struct {
 	// payload per second; what is beyond is dropped and counted. A burst of a quarter of a second is let through.
 	// Default 32 MiB/s for a user, and no bound for all; negative: no bound.
 	UserBandwidth, Bandwidth int64
+
+	// RequestRate bounds the signed requests about an allocation (Refresh, CreatePermission, ChannelBind), per second;
+	// five seconds' worth may come at once, and one longer than 256 bytes counts as several. For all allocations of a
+	// user together, and for opening them, the rate is that of a tenth of UserQuota. What is beyond is dropped over UDP,
+	// where clients send again, and waits over a connection; Allocate is refused (486). Default 100; negative: no bound.
+	RequestRate int
 
 	// MaxLifetime ends an allocation that is refreshed again and again. Default 24 h.
 	MaxLifetime time.Duration
@@ -195,6 +202,7 @@ func (s *settings) fillIn() {
 	setDefault(&s.MaxAllocations, DefaultMaxAllocations)
 	setDefault(&s.UserQuota, DefaultUserQuota)
 	setDefault(&s.UserBandwidth, DefaultUserBandwidth)
+	setDefault(&s.RequestRate, DefaultRequestRate)
 	setDefault(&s.MaxLifetime, DefaultMaxLifetime)
 	setDefault(&s.NonceLifetime, DefaultNonceLifetime)
 	setDefault(&s.Shards, runtime.GOMAXPROCS(0))

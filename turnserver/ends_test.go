@@ -74,7 +74,9 @@ func TestEndsLeaveNothing(t *testing.T) {
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ts := newTestServer(t, withAllow(t, "127.0.0.2/32"))
+			ts := newTestServer(t, func(cfg *Config) {
+				cfg.Allow, cfg.RequestRate = allow(t, "127.0.0.2/32"), -1 // else the user is remembered for some milliseconds
+			})
 			c, p := ts.allocated("alice"), newPeer(t, "127.0.0.2")
 			c.wantOK(stun.MethodChannelBind, c.bindChannel(0x4000, p.addr))
 			c.sendChannel(0x4000, "hello")

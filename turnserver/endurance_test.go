@@ -19,7 +19,7 @@ var overAll = [...]Transport{UDP, TCP, TLS, DTLS}
 // it along. Each Refresh that ends an allocation is the proof that it lived.
 func TestRefreshToZeroAndAllocate(t *testing.T) {
 	t.Parallel()
-	ts := newTestServer(t, nil)
+	ts := newTestServer(t, func(cfg *Config) { cfg.RequestRate = -1 })
 	c := ts.allocated("alice")
 	for range renewals {
 		c.wantOK(stun.MethodRefresh, c.request(stun.MethodRefresh, lifetime(0)))

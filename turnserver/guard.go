@@ -112,8 +112,8 @@ func (g *guard) turn(r *request) []byte {
 	return r.refuse(refuse(stun.CodeServerError))
 }
 
-// admit reports whether the owner of an allocation may make a request now: see requestRate. Over UDP what is beyond is dropped,
-// and the client sends it again; a connection waits.
+// admit reports whether the owner of an allocation may make a request now, see Config.RequestRate. What is beyond
+// is dropped over UDP, where the client sends it again; over a connection it waits.
 func (g *guard) admit(r *request) bool {
 	length := len(r.message.Raw)
 	if r.client.conn != nil {

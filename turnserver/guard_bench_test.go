@@ -8,7 +8,7 @@ import (
 
 // What a client's requests cost, the library's part included.
 func BenchmarkRequest(b *testing.B) {
-	ts := newIdleServer(b, nil)
+	ts := newIdleServer(b, func(cfg *Config) { cfg.RequestRate = -1 })
 	c := learned(ts, "127.0.1.1:1", true)
 	for _, bb := range []struct {
 		method stun.Method

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/pion/stun/v3"
+
+	"github.com/sigctl/sigctl/pkg/udp"
 )
 
 // farewell is a Send indication and then the Refresh that ends the allocation.
@@ -23,6 +25,7 @@ func TestLastWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.up(c.farewell(q)...)
+	p.answerWaiting(udp.NewQueue(), nil)
 	if got := p.Stats().Allocations; got != 0 {
 		t.Errorf("%d allocations live, want none", got)
 	}

@@ -82,7 +82,7 @@ func (s *Server) start(c *client, owner identity, at external, socket *udp.Socke
 		server: s, client: *c, owner: owner, life: s.lives.Add(1), opened: s.auth.now(),
 		socket: socket, local: local, public: netip.AddrPortFrom(at.public, local.Port()),
 		use: use, ended: make(chan struct{}),
-		requests: bucket{rate: requestRate, burst: requestBurst}, bindings: bucket{rate: requestRate, burst: requestBurst},
+		requests: bucket{rate: s.requestRate(1), burst: requestBurst}, bindings: bucket{rate: s.requestRate(1), burst: requestBurst},
 	}
 	if err := s.allocations.add(a); err != nil {
 		s.allocations.release(owner.user, 1)

@@ -9,18 +9,15 @@ import (
 	"github.com/sigctl/sigctl/pkg/udp"
 )
 
-// Rates of what clients ask for: Allocate, Refresh, CreatePermission and ChannelBind. A request costs a token for each
-// requestUnit bytes that it begins, so that one with 64 peers costs four to seven; opening an allocation costs
-// allocateCost more. No client comes near: a call with 100 remote candidates takes 200 tokens of each of its allocations, at once.
+// Costs in tokens of Config.RequestRate. Work grows with what a request holds: one with 64 peers costs four to
+// seven.
 const (
-	requestUnit  = 256
-	allocateCost = 4
+	requestUnit  = 256 // bytes: a request costs a token for each that it begins
+	allocateCost = 4   // of opening an allocation
 
-	requestRate  = 100             // tokens per second of an allocation
 	requestBurst = 5 * time.Second // how much of a rate may come at once
 
-	// quotaShare is how many allocations of a user's quota can ask at their full rate at once.
-	quotaShare = 10
+	quotaShare = 10 // a user has the rate of one in so many of the allocations that the quota allows
 )
 
 // Bounds of the requests that wait for an answer.
@@ -32,8 +29,10 @@ const (
 
 func requestCost(length int) int { return 1 + length/requestUnit }
 
-// userRate is the rate of a user's requests, in tokens per second.
-func userRate(quota int) int64 { return requestRate * max(1, int64(quota)/quotaShare) }
+// requestRate is the rate of requests about so many allocations, in tokens per second.
+func (s *settings) requestRate(allocations int) int64 {
+	return int64(s.RequestRate) * int64(max(1, allocations))
+}
 
 // admits reports whether the allocation's owner may make a request of that length now. It takes nothing: what comes
 // from the client's address may be somebody else's.
@@ -55,11 +54,14 @@ func (a *allocation) takeRequest(now time.Duration, length int) bool {
 	return false
 }
 
-// awaitRequest waits until a request may be made that came over a connection, and counts it: there the client would not
-// send it again. It is called on the connection's goroutine, so that nothing else of the connection is read meanwhile.
+// requestPause is how often awaitRequest looks.
+const requestPause = 10 * time.Millisecond
+
+// awaitRequest waits until a request that came over a connection is within the rates, and counts it: the client would not
+// send it again. It runs on the connection's goroutine, so that the connection is not read meanwhile.
 func (a *allocation) awaitRequest(length int) bool {
 	for !a.takeRequest(a.server.allocations.bandwidth.now(), length) {
-		timer := time.NewTimer(time.Second / requestRate)
+		timer := time.NewTimer(requestPause)
 		select {
 		case <-timer.C:
 		case <-a.ended: // which the guard then says
@@ -166,13 +168,19 @@ func (s *Server) answerRequests() {
 		case <-s.closing:
 			return
 		}
-		list = s.requests.take(list[:0])
-		for i, w := range list {
-			s.answer(queue, w)
-			list[i] = nil
-			s.requests.pool.Put(w)
-		}
+		list = s.answerWaiting(queue, list[:0])
 	}
+}
+
+// answerWaiting answers what waits now. It uses the memory of list, which is empty, and returns it.
+func (s *Server) answerWaiting(queue *udp.Queue, list []*waitingRequest) []*waitingRequest {
+	list = s.requests.take(list)
+	for i, w := range list {
+		s.answer(queue, w)
+		list[i] = nil
+		s.requests.pool.Put(w)
+	}
+	return list
 }
 
 func (s *Server) answer(queue *udp.Queue, w *waitingRequest) {

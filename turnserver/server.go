@@ -62,6 +62,7 @@ func listenAt(cfg *Config, now func() time.Time) (_ *Server, err error) {
 		closing:  make(chan struct{}),
 	}
 	s.allocations = newAllocations(s.MaxAllocations, s.UserQuota, newBandwidth(s.UserBandwidth, s.Bandwidth))
+	s.allocations.bandwidth.requests = s.requestRate(s.UserQuota / quotaShare)
 	s.guard, s.requests = newGuard(s), newRequests()
 	if err := s.openAll(); err != nil {
 		return nil, fmt.Errorf("start relay: %w", err)

@@ -51,6 +51,7 @@ func familyServer(t *testing.T, change func(*Config)) *testServer {
 	return newTestServer(t, func(cfg *Config) {
 		cfg.Listen = []string{"127.0.0.1:0", "[::1]:0"}
 		cfg.ExternalIPs = []string{"5.5.5.5/127.0.0.77", "2606:4700::5/::1"}
+		cfg.RequestRate = -1
 		change(cfg)
 	})
 }

@@ -10,17 +10,18 @@ const bandwidthBurst = 250 * time.Millisecond
 
 // bandwidth is what may be relayed, in bytes of payload per second. Bounds that are not positive are none.
 type bandwidth struct {
-	begun   time.Time
-	perUser int64
-	all     bucket
+	now      func() time.Duration // the time that buckets go by
+	perUser  int64
+	requests int64 // of a user, in tokens per second: see requestCost
+	all      bucket
 }
 
 func newBandwidth(perUser, all int64) *bandwidth {
-	return &bandwidth{begun: time.Now(), perUser: perUser, all: bucket{rate: all, burst: bandwidthBurst}}
+	begun := time.Now()
+	return &bandwidth{
+		now: func() time.Duration { return time.Since(begun) }, perUser: perUser, all: bucket{rate: all, burst: bandwidthBurst},
+	}
 }
-
-// now is the time that buckets go by.
-func (b *bandwidth) now() time.Duration { return time.Since(b.begun) }
 
 // usage is what one user relays, all allocations together and both directions, and asks for.
 type usage struct {
@@ -29,11 +30,10 @@ type usage struct {
 	requests bucket
 }
 
-// newUsage returns that of a user who may have quota allocations.
-func (b *bandwidth) newUsage(quota int) *usage {
+func (b *bandwidth) newUsage() *usage {
 	return &usage{
 		own: bucket{rate: b.perUser, burst: bandwidthBurst}, all: &b.all,
-		requests: bucket{rate: userRate(quota), burst: requestBurst},
+		requests: bucket{rate: b.requests, burst: requestBurst},
 	}
 }
 

@@ -69,9 +69,9 @@ func TestBucketIsShared(t *testing.T) {
 // Who was stopped in the middle of a batch is not held to what others have taken in the meantime.
 func TestTakeAfterAPause(t *testing.T) {
 	bounds := newBandwidth(1000, 1000)
-	bounds.begun = bounds.begun.Add(-time.Hour)
+	bounds.now = func() time.Duration { return time.Hour }
 	b := &batch{listener: &listener{server: &Server{allocations: newAllocations(1, 1, bounds)}}} // its time was read an hour ago
-	u := bounds.newUsage(1)
+	u := bounds.newUsage()
 	if !u.take(time.Hour, 200) || !b.take(u, 10) {
 		t.Error("10 of 50 bytes that are left: refused")
 	}
