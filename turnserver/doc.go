@@ -1,7 +1,7 @@
 // Package turnserver is the TURN relay (RFC 8656), with STUN (RFC 8489) on the same ports. sigctl embeds it in
 // serve, and runs it alone as turn.
 //
-//	UDP sockets, per address and core ─┐            ┌ control (pion/turn v4: allocations, with their
+//	UDP sockets, per address and core ─┬─ requests ─┐  ┌ control (pion/turn v4: allocations, with their
 //	TCP, TLS ── internal/stream ───────┼─ STUN ─ guard ┘          permissions and channels)
 //	DTLS ────── internal/dtls ─────────┤               │ events
 //	                                   │            flows, per allocation
@@ -14,6 +14,8 @@
 //     what those that pass ask for. auth finds the key with which a request must be signed: of a time-limited credential, a
 //     static user, or the allocation that the request is about. strangers bounds what is answered to those who have
 //     proven nothing.
+//   - requests hands the requests of UDP clients from the goroutines that carry data to the one that has them answered.
+//     Each user has a share of that queue. What an allocation's owner asks for has a rate, over every transport.
 //   - control is the library as a state machine. It gets requests of ours; it never sees a packet of data, nor one of a
 //     stranger. One file, control.go, knows the library.
 //   - flows are what an allocation lets through: copied when control changes them, so that packets take no lock.
