@@ -1,9 +1,9 @@
 // Package turnserver is the TURN relay (RFC 8656), with STUN (RFC 8489) on the same ports. sigctl embeds it in
 // serve, and runs it alone as turn.
 //
-//	UDP sockets, per address and core ─┬─ requests ─┐  ┌ control (pion/turn v4: allocations, with their
-//	TCP, TLS ── internal/stream ───────┼─ STUN ─ guard ┘          permissions and channels)
-//	DTLS ────── internal/dtls ─────────┤               │ events
+//	UDP sockets, per address and core ─┬─ requests ─┐
+//	TCP, TLS ── internal/stream ───────┼───────── guard ── control (pion/turn v4: allocations,
+//	DTLS ────── internal/dtls ─────────┤               │ events      with their permissions and channels)
 //	                                   │            flows, per allocation
 //	                                   └─ data ───── up ──── relay sockets ──── peers
 //	                                      clients ── down ──┘

@@ -66,6 +66,23 @@ func TestRequestFlood(t *testing.T) {
 	}
 }
 
+// Data does not wait for a request that is being answered.
+func TestDataPassesRequest(t *testing.T) {
+	ts := newTestServer(t, func(cfg *Config) { cfg.Allow, cfg.Shards = allow(t, "127.0.0.2/32"), 1 })
+	p := newPeer(t, "127.0.0.2")
+	mallory, bob := ts.calling(UDP, "mallory", p), ts.calling(UDP, "bob", p)
+	ts.control.one.Lock() // the library takes its time
+	refresh := stun.MustBuild(append([]stun.Setter{stun.TransactionID, stun.NewType(stun.MethodRefresh, stun.ClassRequest)}, mallory.credentials()...)...)
+	mallory.write(refresh.Raw)
+	for i := range 10 {
+		bob.exchange(p, fmt.Sprint("packet ", i))
+	}
+	ts.control.one.Unlock()
+	if got := (&stun.Message{Raw: mallory.read()}); got.Decode() != nil || got.TransactionID != refresh.TransactionID || errorCode(got) != 0 {
+		t.Errorf("the request is answered with %v, want success", got)
+	}
+}
+
 // An allocation's requests have a rate, and all of its user's together; other users have their own.
 func TestRequestRate(t *testing.T) {
 	const rate = 10
