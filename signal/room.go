@@ -117,7 +117,7 @@ func (r *room) carry(from *session, m protocol.Forwarded, frame []byte) (*sessio
 	defer r.mu.Unlock()
 	to := r.members[name]
 	switch {
-	case to == from:
+	case name == from.name:
 		return nil, protocol.Error{Code: protocol.CodePeerOffline, Message: "this is your own name"}
 	case to == nil:
 		from.calls.forget(name, id)
