@@ -5,7 +5,11 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/sigctl/sigctl/signal/web/webtest"
 )
 
 // replace renames a new file over the one at path, as a careful editor does.
@@ -60,4 +64,54 @@ func TestPolicyFollowed(t *testing.T) {
 		t.Errorf("the record has %d changes of the policy, want 2", n)
 	}
 	s.wantRecorded(1, "policy_reload refused", path)
+}
+
+// noteFrames makes a page note what it sends to the server.
+const noteFrames = `
+	window.sentFrames = [];
+	const send = WebSocket.prototype.send;
+	WebSocket.prototype.send = function (data) { window.sentFrames.push(data); return send.call(this, data); };`
+
+// In a room that is relayed only, no page says an address but the relay's.
+func TestRelayOnlyRoomOfPages(t *testing.T) {
+	t.Parallel()
+	path := write(t, t.TempDir(), "policy.yaml", "rules:\n  - {users: [user1, user2], rooms: [lobby], allow: [join, data]}\nrooms:\n  - {room: lobby, ice: relay}\n")
+	s := serveForBrowser(t, "--demo", "--policy", path)
+	var people []*webtest.Person
+	for browser, name := range map[*webtest.Lazy]string{&chromium: "user1", &firefox: "user2"} {
+		p := browser.Person(t, name, noteFrames)
+		p.Navigate("https://" + s.addr() + "/")
+		people = append(people, s.signedIn(p))
+	}
+	people[0].Call(people[1].Name)
+	for _, p := range people {
+		wantPagePath(p, "relayed")
+		wantNoAddress(p)
+	}
+}
+
+var (
+	candidate = regexp.MustCompile(`candidate:[^"\\]*`)
+	relayOnly = regexp.MustCompile(` typ relay raddr (0\.0\.0\.0|::) rport 0( |$)`)
+	address   = regexp.MustCompile(`(c=IN|a=rtcp:\d+ IN) IP[46] [^"\\]*|[-0-9a-f]+\.local`)
+)
+
+// wantNoAddress checks all candidates and descriptions that a page has sent.
+func wantNoAddress(p *webtest.Person) {
+	p.T.Helper()
+	all := strings.Join(webtest.Eval[[]string](p, "sentFrames"), "\n")
+	found := candidate.FindAllString(all, -1)
+	if len(found) == 0 {
+		p.T.Errorf("%s has sent no candidates: %s", p.Name, all)
+	}
+	for _, c := range found {
+		if !relayOnly.MatchString(c) {
+			p.T.Errorf("%s has sent %q, want a relay's, without a related address", p.Name, c)
+		}
+	}
+	for _, a := range address.FindAllString(all, -1) {
+		if a != "c=IN IP4 0.0.0.0" {
+			p.T.Errorf("%s has sent %q, want no address", p.Name, a)
+		}
+	}
 }

@@ -30,6 +30,7 @@ type firefoxTab struct {
 // firefoxPrefs keep it to itself. Its mDNS needs a network with multicast.
 const firefoxPrefs = `
 user_pref("media.peerconnection.ice.obfuscate_host_addresses", false);
+user_pref("media.peerconnection.ice.loopback", true);
 user_pref("browser.startup.page", 0);
 user_pref("app.normandy.enabled", false);
 user_pref("app.update.disabledForTesting", true);
