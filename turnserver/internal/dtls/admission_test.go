@@ -12,29 +12,58 @@ import (
 
 var unlimited = limit.Rate{PerSecond: 1e9, Burst: 1e9}
 
-// TestProvenFlood: clients that have real addresses, and no intention to go on, take what Config allows, until their time
-// is over. An established session does not notice.
+// TestProvenFlood: clients that have real addresses, and no intention to go on, share out among each other what Config
+// allows, until their time is over. Neither an established session nor a client that begins meanwhile notices.
 func TestProvenFlood(t *testing.T) {
 	simulated(t, &Config{Handshakes: unlimited, HandshakesPerNetwork: unlimited}, func(tl *testListener) {
 		alice := tl.dial("198.51.100.1:1000")
-		const networks, each = 400, 50
-		for i := range networks * each {
-			address := fmt.Sprintf("10.%d.%d.%d:1000", i/each/250, i/each%250, i%each)
-			tl.from(address, tl.proven(address, fmt.Sprint(i)))
+		const networks, each = 150, 20
+		flood := func(random string) {
+			for i := range networks * each {
+				address := fmt.Sprintf("10.%d.%d.%d:1000", i/each/250, i/each%250, i%each)
+				tl.from(address, tl.proven(address, fmt.Sprint(random, i)))
+			}
+			synctest.Wait()
 		}
-		synctest.Wait()
+		flood("first")
 		tl.wantStats(1, 1024)
-		tl.wantRefused(map[Reason]uint64{NetworkHalfOpen: 64 * (each - 16), HalfOpen: (networks - 64) * each})
+		holds := map[netip.Prefix]int{}
+		for at := range tl.peers {
+			holds[networkOf(at.remote.Addr())]++
+		}
+		for network, n := range holds {
+			if n > 8 {
+				t.Errorf("%v has %d handshakes under way, want 8 at most: 1024 for 150 networks", network, n)
+			}
+		}
+		full := tl.Stats().Refused
+		if n := full[NetworkHalfOpen] + full[HalfOpen]; n != networks*each-1024 {
+			t.Errorf("%d were refused or stopped, want all but 1024: %v", n, full)
+		}
+
+		bob := tl.newClient("203.0.113.1:1000") // in the middle of it
+		hellos := 0
+		bob.lose = func([]byte) bool {
+			if hellos++; hellos < 4 {
+				flood(fmt.Sprint("again", hellos))
+			}
+			return false
+		}
+		if err := bob.connect(); err != nil {
+			t.Fatal(err)
+		}
+		bob.wantEcho("hello")
 		alice.wantEcho("still here")
 
 		time.Sleep(tl.cfg.HandshakeTimeout)
 		synctest.Wait()
-		tl.wantStats(1, 0)
-		if got := tl.Stats().Refused[TimedOut]; got != 1024 {
-			t.Errorf("%d handshakes timed out, want 1024", got)
+		tl.wantStats(2, 0)
+		if got := tl.Stats().Refused[TimedOut]; got != 1023 {
+			t.Errorf("%d handshakes timed out, want 1023", got)
 		}
 		alice.wantEcho("still here")
 		alice.conn.Close()
+		bob.conn.Close()
 		synctest.Wait()
 		tl.wantNothing()
 	})

@@ -40,8 +40,8 @@ func BenchmarkStranger(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			if c.name == "good cookie" {
-				l.admission.halfOpen = l.cfg.MaxHalfOpen // no room
-				defer func() { l.admission.halfOpen = 0 }()
+				l.admission.sessions = l.cfg.MaxSessions // no room
+				defer func() { l.admission.sessions = 0 }()
 			}
 			b.ReportAllocs()
 			for b.Loop() {

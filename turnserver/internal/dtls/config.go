@@ -22,11 +22,15 @@ type Config struct {
 	// it has returned for the old one, whose Read gives io.EOF.
 	Handle func(net.Conn)
 
-	// MaxHalfOpen is how many handshakes may be under way; 1024 if 0.
+	// MaxHalfOpen is how many handshakes may be under way; 1024 if 0. Beyond, an older one makes room for a newer one, see
+	// limit.Pending.
 	MaxHalfOpen int
 
 	// MaxHalfOpenPerNetwork is how many of them may come from one network, an IPv4 /24 or an IPv6 /56; 16 if 0.
 	MaxHalfOpenPerNetwork int
+
+	// Known are addresses for which a quarter of MaxHalfOpen is kept. None if nil.
+	Known *limit.Known
 
 	// HandshakeTimeout is how long each may take from the hello with the cookie; 5 s if 0.
 	HandshakeTimeout time.Duration

@@ -27,7 +27,7 @@ func FuzzReceive(f *testing.F) {
 				t.Errorf("parsed as %x, which is not what was sent: %x", reassembled, p)
 			}
 		}
-		s := newSession(tl, tuple{}, &hello{begin: make([]byte, 2+randomLen), sequence: 1}, aHello(""))
+		s := newSession(t.Context(), tl, tuple{}, &hello{begin: make([]byte, 2+randomLen), sequence: 1}, aHello(""))
 		s.filter(slices.Clone(p))
 		s.established.Store(true)
 		for record, rest := cutRecord(s.filter(slices.Clone(p))); record != nil; record, rest = cutRecord(rest) {

@@ -150,9 +150,8 @@ func (tl *testListener) wantNothing() {
 	tl.wantStats(0, 0)
 	tl.Listener.mu.Lock()
 	defer tl.Listener.mu.Unlock()
-	if n := len(tl.peers) + len(tl.admission.networks) + len(tl.admission.addrs); n != 0 {
-		tl.Errorf("%d peers, %d networks, %d addresses are kept, want none",
-			len(tl.peers), len(tl.admission.networks), len(tl.admission.addrs))
+	if n := len(tl.peers) + len(tl.admission.addrs); n != 0 {
+		tl.Errorf("%d peers, %d addresses are kept, want none", len(tl.peers), len(tl.admission.addrs))
 	}
 }
 

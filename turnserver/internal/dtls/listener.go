@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/sigctl/sigctl/pkg/limit"
 )
 
 // Listener accepts sessions on the sockets that it serves, any number of them at a time: the shards of one port, or ports
@@ -116,14 +118,17 @@ func (l *Listener) begin(s socket, t tuple, h *hello, p []byte, now time.Time) R
 	if known != nil && (known.halfOpen != nil || known.established.random == h.random()) {
 		return Duplicate
 	}
-	if reason := l.admission.begin(t.remote.Addr(), now); reason != none {
+	var begun *session
+	slot, reason := l.admission.begin(t.remote.Addr(), now, func(why limit.Reason) { begun.evict(why) })
+	if reason != none {
 		return reason
 	}
+	begun = newSession(l.ctx, s, t, h, p)
+	begun.slot = slot
 	if known == nil {
 		known = &peer{}
 		l.peers[t] = known
 	}
-	begun := newSession(s, t, h, p)
 	known.halfOpen = begun
 	l.wg.Go(func() { l.run(begun) })
 	return none

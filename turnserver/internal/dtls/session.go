@@ -11,6 +11,8 @@ import (
 
 	"github.com/pion/transport/v5/deadline"
 
+	"github.com/sigctl/sigctl/pkg/limit"
+
 	pion "github.com/pion/dtls/v3"
 )
 
@@ -35,6 +37,8 @@ type session struct {
 	second []byte          // the hello
 	cookie []byte          // of it
 	done   chan struct{}   // closed when Handle has returned, or will not be called
+	ctx    context.Context // ends the handshake
+	stop   context.CancelCauseFunc
 
 	conn        *pion.Conn // set by run, before the handshake
 	established atomic.Bool
@@ -45,19 +49,35 @@ type session struct {
 	closed   chan struct{}
 	close    sync.Once
 
-	setup    int    // owned by ReadFrom: what is left of maxSetup
-	renumber uint64 // owned by WriteTo: what is added to the sequence numbers in clear that pion/dtls gives
+	slot     *limit.Slot // guarded by Listener.mu
+	setup    int         // owned by ReadFrom: what is left of maxSetup
+	renumber uint64      // owned by WriteTo: what is added to the sequence numbers in clear that pion/dtls gives
 }
 
-func newSession(s socket, t tuple, h *hello, p []byte) *session {
+func newSession(ctx context.Context, s socket, t tuple, h *hello, p []byte) *session {
 	c := &session{
 		socket: s, tuple: t, random: h.random(), second: bytes.Clone(p), cookie: bytes.Clone(h.cookie), setup: maxSetup,
 		renumber: h.sequence, done: make(chan struct{}), closed: make(chan struct{}), readable: deadline.New(),
 		hellos: make(chan []byte, 2), queue: make(chan []byte, maxQueued),
 	}
+	c.ctx, c.stop = context.WithCancelCause(ctx)
 	c.hellos <- firstOf(p, h)
 	return c
 }
+
+// evict ends a handshake so that another one has its slot. The caller holds the Listener's lock.
+func (s *session) evict(why limit.Reason) {
+	if why == limit.AddressFull {
+		s.stop(errNetworkHalfOpen)
+	} else {
+		s.stop(errHalfOpen)
+	}
+}
+
+var (
+	errHalfOpen        = errors.New("stopped to make room for a newer handshake")
+	errNetworkHalfOpen = errors.New("stopped to make room for a newer handshake of the same network")
+)
 
 // run is the life of a session.
 func (l *Listener) run(s *session) {
@@ -85,9 +105,13 @@ func (l *Listener) handshake(s *session) (err error) {
 	if s.conn, err = newConn(s, l.cfg.Certificate); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(l.ctx, l.cfg.HandshakeTimeout)
+	defer s.stop(nil)
+	ctx, cancel := context.WithTimeout(s.ctx, l.cfg.HandshakeTimeout)
 	defer cancel()
-	return s.conn.HandshakeContext(ctx)
+	if err = s.conn.HandshakeContext(ctx); err != nil && s.ctx.Err() != nil {
+		return context.Cause(s.ctx)
+	}
+	return err
 }
 
 // settle ends the time of s as a half-open session, and reports whether it is one now: not if the handshake failed or the
@@ -99,13 +123,13 @@ func (l *Listener) settle(s *session, err error) (former *session, ok bool) {
 	p.halfOpen = nil
 	if err != nil || l.closed {
 		l.refuse(reasonOf(err))
-		l.admission.failed(s.tuple.remote.Addr())
+		l.admission.failed(s)
 		l.tidyLocked(s.tuple, p)
 		return nil, false
 	}
 	former, p.established = p.established, s
 	s.established.Store(true)
-	l.admission.established(s.tuple.remote.Addr())
+	l.admission.established(s)
 	l.counters.established.Add(1)
 	return former, true
 }
@@ -114,7 +138,7 @@ func (l *Listener) settle(s *session, err error) (former *session, ok bool) {
 func (l *Listener) forget(s *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.admission.ended(s.tuple.remote.Addr())
+	l.admission.ended(s)
 	if p := l.peers[s.tuple]; p != nil && p.established == s {
 		p.established = nil
 		l.tidyLocked(s.tuple, p)
@@ -132,6 +156,10 @@ func reasonOf(err error) Reason {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return Closing
+	case errors.Is(err, errHalfOpen):
+		return HalfOpen
+	case errors.Is(err, errNetworkHalfOpen):
+		return NetworkHalfOpen
 	case errors.Is(err, errCertificate):
 		return NoCertificate
 	case errors.Is(err, context.DeadlineExceeded):

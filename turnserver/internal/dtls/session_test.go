@@ -120,7 +120,7 @@ func TestRefusedClient(t *testing.T) {
 
 // TestSetupBound: a client cannot make the library keep fragments of messages that it never completes.
 func TestSetupBound(t *testing.T) {
-	s := newSession(nil, tuple{}, &hello{begin: make([]byte, 2+randomLen), sequence: 1}, aHello(""))
+	s := newSession(t.Context(), nil, tuple{}, &hello{begin: make([]byte, 2+randomLen), sequence: 1}, aHello(""))
 	fragment := record(typeHandshake, 0, make([]byte, 1000)...)
 	passed := 0
 	for range 100 {

@@ -13,10 +13,10 @@ const (
 	Malformed       // looks like a ClientHello, and is none, or not one that is whole in one record
 	BadCookie       // a cookie that is not ours, not this client's, or too old
 	Duplicate       // the hello of a handshake that is under way or done, again
-	NetworkHalfOpen // Config.MaxHalfOpenPerNetwork
+	NetworkHalfOpen // Config.MaxHalfOpenPerNetwork; also begun, and stopped to make room
 	NetworkRate     // Config.HandshakesPerNetwork
 	AddressSessions // Config.MaxSessionsPerAddress
-	HalfOpen        // Config.MaxHalfOpen
+	HalfOpen        // Config.MaxHalfOpen; likewise
 	Rate            // Config.Handshakes
 	Sessions        // Config.MaxSessions
 	Closing         // the Listener is closing
@@ -68,6 +68,6 @@ func (l *Listener) Stats() Stats {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.Sessions, s.HalfOpen = l.admission.sessions, l.admission.halfOpen
+	s.Sessions, s.HalfOpen = l.admission.sessions, l.admission.halfOpen.Len()
 	return s
 }

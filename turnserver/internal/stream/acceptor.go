@@ -11,16 +11,21 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/listen"
 )
 
 // maxAcceptPause is how long Serve waits at most before it accepts again after an error.
 const maxAcceptPause = time.Second
 
-// Acceptor turns accepted connections into Conns, and counts them. Its fields are set before its first method is
+// Acceptor turns accepted connections into Conns, and bounds them. Its fields are set before its first method is
 // called; then its methods can be called at the same time.
 type Acceptor struct {
 	Limits
+
+	// Pending bounds the connections without an allocation; it can be that of several Acceptors. When it
+	// is full, older connections are closed so that newer ones have a chance. Nil: NewPending(0, nil).
+	Pending *limit.Pending
 
 	// TLS is the configuration for connections from Serve, used as it is. With DynamicRecordSizingDisabled all that
 	// waits goes out in one record, from the first one on. Nil: plain TCP.
@@ -53,7 +58,7 @@ func (a *Acceptor) init() {
 		if a.log == nil {
 			a.log = slog.New(slog.DiscardHandler)
 		}
-		a.admission.init(&a.limits)
+		a.admission.init(a.Pending, &a.limits)
 	})
 }
 
@@ -91,8 +96,7 @@ func (a *Acceptor) ServeMessages(nc net.Conn) { a.serve(nc, true) }
 func (a *Acceptor) serve(nc net.Conn, datagrams bool) {
 	a.init()
 	if c := a.admit(nc, datagrams); c != nil {
-		c.client, c.local = addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
-		a.handle(c, a.settle(c))
+		a.handle(c, nil)
 	}
 }
 
@@ -107,13 +111,14 @@ func (a *Acceptor) Close() error {
 	return nil
 }
 
-// admit counts a connection in and returns it, or closes it.
+// admit returns the connection if there is a slot for it, else it closes it.
 func (a *Acceptor) admit(nc net.Conn, datagrams bool) *Conn {
 	c := &Conn{acceptor: a, raw: nc, nc: nc, datagrams: datagrams, accepted: time.Now()}
+	c.client, c.local = addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
 	if over, ok := nc.(interface{ NetConn() net.Conn }); ok && !datagrams { // TLS, whose own Close may wait
 		c.raw = over.NetConn()
 	}
-	if !a.enter(c) {
+	if !a.enter(c, a.countedAt(c)) {
 		nc.Close()
 		return nil
 	}
@@ -149,22 +154,17 @@ func (a *Acceptor) finish(c *Conn) {
 
 // greet reads what comes before the first message.
 func (a *Acceptor) greet(c *Conn) error {
-	c.client, c.local = addrPort(c.nc.RemoteAddr()), addrPort(c.nc.LocalAddr())
-	peer := c.client.Addr()
-	if a.Proxies.Expects(peer) {
+	if peer := c.client.Addr(); a.Proxies.Expects(peer) {
 		client, rest, err := listen.ReadPROXY(c.nc)
 		if err != nil {
 			return a.badHeader(peer, err)
 		}
-		if client.IsValid() {
-			c.client = client
-		}
 		if len(rest) > 0 {
 			c.nc = &prefixed{c.nc, rest}
 		}
-	}
-	if err := a.settle(c); err != nil {
-		return err
+		if err := a.speakFor(c, client); err != nil {
+			return err
+		}
 	}
 	if a.TLS == nil {
 		return nil
@@ -180,12 +180,22 @@ func (a *Acceptor) badHeader(proxy netip.Addr, err error) error {
 	return &refusal{BadProxyHeader, err}
 }
 
-// settle counts the connection at its client's address. What a proxy does not tell whose it is counts at none.
-func (a *Acceptor) settle(c *Conn) error {
-	if addr := c.client.Addr(); !a.Proxies.Trusts(addr) {
-		return a.settleAt(c, addr)
+// speakFor makes c a connection of its proxy's client. One of which the proxy does not say whose it is
+// stays the proxy's.
+func (a *Acceptor) speakFor(c *Conn, client netip.AddrPort) error {
+	if !client.IsValid() {
+		return nil
 	}
-	return nil
+	c.client = client
+	return a.move(c, a.countedAt(c))
+}
+
+// countedAt is the address that c uses up slots of; none if it is a proxy's.
+func (a *Acceptor) countedAt(c *Conn) netip.Addr {
+	if addr := c.client.Addr(); !a.Proxies.Trusts(addr) {
+		return addr
+	}
+	return netip.Addr{}
 }
 
 func (a *Acceptor) handshake(c *Conn) error {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -17,25 +18,82 @@ import (
 	"github.com/sigctl/sigctl/pkg/listen"
 )
 
-func TestMaxConns(t *testing.T) {
+// TestPendingIsFull: while all are young a newcomer is refused, later the oldest makes room for it. Those with an
+// allocation are neither counted nor closed.
+func TestPendingIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ta := newTestAcceptor(t, func(a *Acceptor) { a.MaxConns = 2 })
-		first, _ := ta.connect()
+		ta := newTestAcceptor(t, func(a *Acceptor) { a.Pending = limit.NewPending(&limit.PendingOptions{Max: 2}) })
 		_, kept := ta.connect()
-		kept.Keep(true) // counts all the same
+		kept.Keep(true)
+		_, first := ta.connect()
+		ta.connect()
 		wantClosed(t, ta.dial("192.0.2.2:1"), 0)
 		ta.wantRefused(TooMany, 1)
-		first.Close()
-		synctest.Wait()
-		ta.connect()
-		ta.wantOpen(2)
+		time.Sleep(5 * time.Second)
+		ta.dial("192.0.2.2:1")
+		<-ta.conns
+		first.wantEnd(t, TooMany, nil)
+		ta.wantRefused(TooMany, 2)
+		ta.wantOpen(3)
+		if got := ta.Pending.Len(); got != 2 {
+			t.Errorf("%d slots are held, want 2", got)
+		}
 	})
 }
 
-// TestMaxConnsPerAddress: a place at an address is free again when there is an allocation, or the connection ends.
-func TestMaxConnsPerAddress(t *testing.T) {
+// TestCrowdPushesOutItsOwn: addresses that open as many connections as they can, and go on, keep nobody from an
+// allocation.
+func TestCrowdPushesOutItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ta := newTestAcceptor(t, func(a *Acceptor) { a.MaxConnsPerAddress = 2 })
+		ta := newTestAcceptor(t, func(a *Acceptor) { a.Pending = NewPending(256, limit.NewKnown()) })
+		attack := func() {
+			for i := range 1000 {
+				nc := ta.dial(fmt.Sprintf("[2001:db8:%x::1]:1", i%64))
+				select {
+				case <-ta.conns:
+				case err := <-closed(nc):
+					if err != io.EOF {
+						t.Errorf("read: %v", err)
+					}
+				}
+			}
+		}
+		_, early := ta.connect()
+		early.Keep(true)
+		attack()
+		nc := ta.dial("198.51.100.1:1")
+		newcomer := <-ta.conns
+		attack()
+		write(t, nc, stunMessage(8))
+		if got := <-newcomer.got; got != stunMessage(8) {
+			t.Errorf("got %q", got)
+		}
+		newcomer.Keep(true)
+		attack()
+		ta.connect() // from where there is an allocation
+		if early.cause != nil || newcomer.cause != nil {
+			t.Errorf("those with an allocation have ended: %v, %v", early.cause, newcomer.cause)
+		}
+		if got := ta.Pending.Len(); got > 256 {
+			t.Errorf("%d slots are held, want 256 at most", got)
+		}
+	})
+}
+
+// closed gets the error with which a connection ends.
+func closed(nc net.Conn) <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, nc)
+		ended <- cmp.Or(err, io.EOF)
+	}()
+	return ended
+}
+
+// TestPendingPerAddress: a slot at an address is free again when there is an allocation, or the connection ends.
+func TestPendingPerAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ta := newTestAcceptor(t, pendingPer(2))
 		refused := uint64(0)
 		want := func(from string, room bool) (net.Conn, *served) {
 			t.Helper()
@@ -64,9 +122,12 @@ func TestMaxConnsPerAddress(t *testing.T) {
 		c.Keep(true)
 		_, next := want("[2001:db8::1]:1", true)
 		want("[2001:db8::1]:1", false)
-		c.Keep(false) // one too many: it is not the client's fault
-		next.Keep(true)
+		c.Keep(false) // not refused: the oldest makes room
+		refused++
+		ta.wantRefused(TooManyFromAddress, refused)
 		want("[2001:db8::1]:1", false)
+		next.Keep(true)
+		want("[2001:db8::1]:1", true)
 		c.Close()
 		<-c.ended
 		synctest.Wait()
@@ -80,7 +141,8 @@ func TestMaxConnsPerAddress(t *testing.T) {
 func TestConnsPerAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ta := newTestAcceptor(t, func(a *Acceptor) {
-			a.MaxConnsPerAddress, a.ConnsPerAddress = 1, limit.Rate{PerSecond: 2, Burst: 3}
+			pendingPer(1)(a)
+			a.ConnsPerAddress = limit.Rate{PerSecond: 2, Burst: 3}
 		})
 		begun := func(from string, n int) (served int) {
 			t.Helper()
@@ -169,7 +231,6 @@ func TestCloseAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ta := newTestAcceptor(t, func(a *Acceptor) {
 			a.Proxies = proxies(t)
-			a.MaxConns = 4
 		})
 		secret := ta.dial(proxyAddr) // no header yet
 		_, writing := ta.connect()
@@ -193,6 +254,11 @@ func TestCloseAll(t *testing.T) {
 		ta.wantOpen(0)
 		ta.wantRefused("", 0)
 	})
+}
+
+// pendingPer bounds the connections of one address that have no allocation.
+func pendingPer(address int) func(*Acceptor) {
+	return func(a *Acceptor) { a.Pending = limit.NewPending(&limit.PendingOptions{PerAddress: address}) }
 }
 
 func TestHandleReturns(t *testing.T) {
@@ -290,7 +356,7 @@ func TestPROXYAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ta := newTestAcceptor(t, func(a *Acceptor) {
 			a.Proxies = proxies(t)
-			a.MaxConnsPerAddress = 1
+			pendingPer(1)(a)
 		})
 		for range 3 {
 			write(t, ta.dial(proxyAddr), "PROXY UNKNOWN\r\n")

@@ -12,108 +12,94 @@ import (
 // maxGroups bounds the addresses whose rate is remembered; see limit.Buckets for what happens beyond.
 const maxGroups = 1 << 14
 
-// admission counts connections: all of them from when they were accepted, and those without an allocation at their
-// client's address from when that is known.
+// admission knows the open connections, and bounds those without an allocation.
 type admission struct {
-	max, maxPerAddress int                          // set at construction
-	begun              *limit.Buckets[netip.Prefix] // connections, whatever becomes of them
-	closing            chan struct{}                // closed by shut
-	running            sync.WaitGroup
+	pending *limit.Pending               // set at construction
+	begun   *limit.Buckets[netip.Prefix] // connections, whatever becomes of them
+	closing chan struct{}                // closed by shut
+	running sync.WaitGroup
 
 	mu      sync.Mutex
 	conns   map[*Conn]struct{}
-	byAddr  map[netip.Prefix]int
 	refused map[Reason]uint64
 	closed  bool
 }
 
-// place is where a connection is counted.
-type place struct {
-	group   netip.Prefix
-	settled bool // group is known
-	counted bool // in byAddr
-}
-
-func (a *admission) init(limits *Limits) {
-	a.max, a.maxPerAddress = limits.MaxConns, limits.MaxConnsPerAddress
+func (a *admission) init(pending *limit.Pending, limits *Limits) {
+	a.pending = pending
+	if pending == nil {
+		a.pending = NewPending(0, nil)
+	}
 	a.begun = limit.NewBuckets[netip.Prefix](limits.ConnsPerAddress, maxGroups)
 	a.closing = make(chan struct{})
-	a.conns, a.byAddr, a.refused = map[*Conn]struct{}{}, map[netip.Prefix]int{}, map[Reason]uint64{}
+	a.conns, a.refused = map[*Conn]struct{}{}, map[Reason]uint64{}
 	for _, reason := range reasons() {
 		a.refused[reason] = 0
 	}
 }
 
-// enter counts a connection in, or reports that there is no room for it.
-func (a *admission) enter(c *Conn) bool {
+// enter registers a connection from addr and acquires its slot, or reports that there is none. An invalid
+// addr is that of a proxy, which has yet to say for whom it speaks.
+func (a *admission) enter(c *Conn, addr netip.Addr) bool {
+	slot, why := a.pending.Acquire(addr, a.mayBegin, c.evict)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.closed:
-		return false
-	case len(a.conns) >= a.max:
-		a.refused[TooMany]++
+	if why != limit.None {
+		a.refused[fullReasons[why]]++
 		return false
 	}
+	if a.closed {
+		slot.Release()
+		return false
+	}
+	c.slot = slot
 	a.conns[c] = struct{}{}
 	a.running.Add(1)
 	return true
 }
 
-// settleAt counts a connection at its client's address, or says that too many are there or come from there.
-func (a *admission) settleAt(c *Conn, client netip.Addr) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c.place = place{group: limit.Group(client), settled: true}
-	if a.byAddr[c.place.group] >= a.maxPerAddress {
-		return refuse(TooManyFromAddress, "%d connections from one address have no allocation", a.maxPerAddress)
+func (a *admission) mayBegin(addr netip.Addr) bool { return a.begun.Take(limit.Group(addr), 1) == 0 }
+
+// move counts a proxy's connection at its client's address, or says why it is refused there.
+func (a *admission) move(c *Conn, client netip.Addr) error {
+	if why := c.slot.Move(client); why != limit.None {
+		return refuse(fullReasons[why], "no slot at the address of the proxy's client")
 	}
-	if wait := a.begun.Take(c.place.group, 1); wait > 0 {
-		return refuse(TooFastFromAddress, "connections from one address begin too fast: the next one in %v", wait)
-	}
-	a.countLocked(c)
 	return nil
 }
 
-// recount ends the counting at the client's address when there is an allocation, and begins it again when there is none:
-// no connection is refused then.
-func (a *admission) recount(c *Conn) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if _, open := a.conns[c]; c.deadline.isKept() || !open {
-		a.uncountLocked(c)
-	} else {
-		a.countLocked(c)
+// recount gives the slot back when there is an allocation, and acquires another when there is none any
+// more, for a connection that counts at addr.
+func (a *admission) recount(c *Conn, addr netip.Addr) {
+	if c.deadline.isKept() {
+		a.swap(c, nil).Prove()
+		return
 	}
+	a.swap(c, a.pending.Reacquire(addr, c.evict)).Release()
 }
 
-// leave ends all counting, and is the last that a connection does.
+// swap makes slot that of c and returns the former one; slot itself, if c needs none.
+func (a *admission) swap(c *Conn, slot *limit.Slot) (former *limit.Slot) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, open := a.conns[c]; slot != nil && (!open || c.deadline.isKept()) {
+		return slot
+	}
+	former, c.slot = c.slot, slot
+	return former
+}
+
+// leave gives everything back, and is the last that a connection does.
 func (a *admission) leave(c *Conn, cause error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.conns, c)
-	a.uncountLocked(c)
+	c.slot.Release()
+	c.slot = nil
 	if reason, refused := reasonOf(cause); refused {
 		a.refused[reason]++
 	}
 	a.running.Done()
-}
-
-func (a *admission) countLocked(c *Conn) {
-	if c.place.settled && !c.place.counted {
-		c.place.counted = true
-		a.byAddr[c.place.group]++
-	}
-}
-
-func (a *admission) uncountLocked(c *Conn) {
-	if !c.place.counted {
-		return
-	}
-	c.place.counted = false
-	if a.byAddr[c.place.group]--; a.byAddr[c.place.group] == 0 {
-		delete(a.byAddr, c.place.group)
-	}
 }
 
 // shut lets no more connections in and returns those that are open.

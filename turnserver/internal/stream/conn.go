@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/listen"
 )
 
@@ -26,8 +27,9 @@ type Conn struct {
 	deadline deadline
 	out      outbox
 
-	in    reader // owned by the goroutine that reads
-	place place  // guarded by acceptor.mu
+	in reader // owned by the goroutine that reads
+
+	slot *limit.Slot // guarded by acceptor.mu once Handle is called; nil: there is an allocation
 
 	mu    sync.Mutex
 	cause error // guarded by mu; why this side has closed raw
@@ -70,7 +72,7 @@ func (c *Conn) Local() netip.AddrPort { return c.local }
 func (c *Conn) Keep(kept bool) {
 	if c.deadline.keep(kept) {
 		c.out.bound(c.maxQueue(kept))
-		c.acceptor.recount(c)
+		c.acceptor.recount(c, c.acceptor.countedAt(c))
 	}
 }
 
@@ -101,6 +103,11 @@ func (c *Conn) fail(cause error) error {
 func (c *Conn) fault(err error) {
 	c.fail(err)
 	c.cut()
+}
+
+// evict ends the connection so that another one has its slot.
+func (c *Conn) evict(why limit.Reason) {
+	c.fault(refuse(fullReasons[why], "closed to make room for a newer connection"))
 }
 
 // cut wakes whoever reads and writes. It never waits.

@@ -124,8 +124,8 @@ func (ta *testAcceptor) serve(l net.Listener) {
 			ta.t.Errorf("Serve = %v, want net.ErrClosed", err)
 		}
 		ta.Close()
-		if n := ta.Open(); n != 0 || len(ta.byAddr) != 0 {
-			ta.t.Errorf("%d connections are open after Close, %d addresses counted", n, len(ta.byAddr))
+		if n := ta.Open(); n != 0 || ta.pending.Len() != 0 {
+			ta.t.Errorf("%d connections are open after Close, %d slots held", n, ta.pending.Len())
 		}
 	})
 }

@@ -9,14 +9,24 @@ import (
 
 // Defaults of Limits.
 const (
-	DefaultMaxMessage         = 4 << 10
-	DefaultFrameTimeout       = 10 * time.Second
-	DefaultLoginTimeout       = 10 * time.Second
-	DefaultMaxQueue           = 256 << 10
-	DefaultWriteTimeout       = 10 * time.Second
-	DefaultMaxConns           = 16384
-	DefaultMaxConnsPerAddress = 64
+	DefaultMaxMessage   = 4 << 10
+	DefaultFrameTimeout = 10 * time.Second
+	DefaultLoginTimeout = 10 * time.Second
+	DefaultMaxQueue     = 256 << 10
+	DefaultWriteTimeout = 10 * time.Second
 )
+
+// pendingPerAddress is how many connections without an allocation one address or IPv6 /56 may have. A
+// browser opens up to one per network interface, component and URL when a call begins, and has an
+// allocation in a few round trips, so an office behind one address begins a dozen calls a second.
+const pendingPerAddress = 64
+
+// NewPending returns the bound of the connections without an allocation, at most max of them; 8192 if 0,
+// which in TLS is less than 512 MB. known are the addresses that are preferred, and those of clients
+// that get an allocation are added; nil: none.
+func NewPending(max int, known *limit.Known) *limit.Pending {
+	return limit.NewPending(&limit.PendingOptions{Max: max, PerAddress: pendingPerAddress, Known: known})
+}
 
 // Limits bound what clients can make this side hold. Fields that are zero mean the defaults.
 type Limits struct {
@@ -40,30 +50,18 @@ type Limits struct {
 	// WriteTimeout is how long a client may need to take 16 KiB, or less if less waits. Default 10 s.
 	WriteTimeout time.Duration
 
-	// MaxConns is how many connections there are at most. Default 16384: even if strangers hold all of them, in TLS,
-	// that is less than 1 GB, and half of what machines commonly allow in descriptors when each has a relay socket.
-	MaxConns int
-
-	// MaxConnsPerAddress is how many connections without an allocation there are at most per address, or IPv6 /56.
-	// Default 64: a browser opens up to one per network interface, component and URL when a call begins and has an
-	// allocation in a few round trips, so an office behind one address begins a dozen calls a second.
-	MaxConnsPerAddress int
-
-	// ConnsPerAddress is how many connections may begin per address, or IPv6 /56, since a TLS handshake costs a core up to
-	// 1.7 ms, with RSA 2048. Default 50 a second, in bursts of 1000: when the server was restarted, all clients of an office
-	// come back at once. Those that get an allocation count as well.
+	// ConnsPerAddress is how fast connections from one address, or IPv6 /56, may begin, those included
+	// that get an allocation. Default limit.ConnRate.
 	ConnsPerAddress limit.Rate
 }
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
-		MaxMessage:         cmp.Or(l.MaxMessage, DefaultMaxMessage),
-		FrameTimeout:       cmp.Or(l.FrameTimeout, DefaultFrameTimeout),
-		LoginTimeout:       cmp.Or(l.LoginTimeout, DefaultLoginTimeout),
-		MaxQueue:           cmp.Or(l.MaxQueue, DefaultMaxQueue),
-		WriteTimeout:       cmp.Or(l.WriteTimeout, DefaultWriteTimeout),
-		MaxConns:           cmp.Or(l.MaxConns, DefaultMaxConns),
-		MaxConnsPerAddress: cmp.Or(l.MaxConnsPerAddress, DefaultMaxConnsPerAddress),
-		ConnsPerAddress:    cmp.Or(l.ConnsPerAddress, limit.Rate{PerSecond: 50, Burst: 1000}),
+		MaxMessage:      cmp.Or(l.MaxMessage, DefaultMaxMessage),
+		FrameTimeout:    cmp.Or(l.FrameTimeout, DefaultFrameTimeout),
+		LoginTimeout:    cmp.Or(l.LoginTimeout, DefaultLoginTimeout),
+		MaxQueue:        cmp.Or(l.MaxQueue, DefaultMaxQueue),
+		WriteTimeout:    cmp.Or(l.WriteTimeout, DefaultWriteTimeout),
+		ConnsPerAddress: cmp.Or(l.ConnsPerAddress, limit.ConnRate()),
 	}
 }

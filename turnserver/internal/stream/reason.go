@@ -3,6 +3,8 @@ package stream
 import (
 	"errors"
 	"fmt"
+
+	"github.com/sigctl/sigctl/pkg/limit"
 )
 
 // Reason says why this side refused or ended a connection. It is a label of metrics.
@@ -10,8 +12,8 @@ type Reason string
 
 // Reasons for which connections are refused or ended.
 const (
-	TooMany            Reason = "too_many"              // MaxConns
-	TooManyFromAddress Reason = "too_many_from_address" // MaxConnsPerAddress
+	TooMany            Reason = "too_many"              // Acceptor.Pending: refused, or closed to make room
+	TooManyFromAddress Reason = "too_many_from_address" // likewise, of one address
 	TooFastFromAddress Reason = "too_fast_from_address" // ConnsPerAddress
 	BadProxyHeader     Reason = "bad_proxy_header"      // a trusted proxy's fault
 	BadHandshake       Reason = "bad_handshake"         // of TLS
@@ -24,6 +26,11 @@ const (
 // reasons are all of them: metrics begin with those that have not happened yet.
 func reasons() []Reason {
 	return []Reason{TooMany, TooManyFromAddress, TooFastFromAddress, BadProxyHeader, BadHandshake, NoAllocation, SlowMessage, BadMessage, SlowReader}
+}
+
+// fullReasons are those for which there is no slot, or no longer.
+var fullReasons = [...]Reason{
+	limit.TableFull: TooMany, limit.AddressFull: TooManyFromAddress, limit.TooFast: TooFastFromAddress,
 }
 
 // refusal is an error of the client's, for which this side ends the connection.
