@@ -34,7 +34,7 @@ func (s *Server) bind(nets []netip.Prefix) ([]*listener, error) {
 		return nil, errors.Join(faults...)
 	}
 	s.shared = &listener{server: s, transport: TLS}
-	s.shared.streams = &stream.Acceptor{Log: s.Logger, Handle: s.shared.serveConn}
+	s.shared.streams = &stream.Acceptor{Pending: s.pending, Log: s.Logger, Handle: s.shared.serveConn}
 	return all, nil
 }
 

@@ -11,8 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/listen"
 	"github.com/sigctl/sigctl/pkg/turncred"
+	"github.com/sigctl/sigctl/turnserver/internal/stream"
 )
 
 // Defaults of Config.
@@ -20,6 +22,7 @@ const (
 	DefaultMinPort        = 49152 // RFC 8656 section 7.2
 	DefaultMaxPort        = 65535
 	DefaultMaxAllocations = 10_000
+	DefaultMaxPending     = 8192
 	DefaultUserQuota      = 40       // one call may take twelve
 	DefaultRequestRate    = 100      // a call with 100 remote candidates takes 200 at once
 	DefaultUserBandwidth  = 32 << 20 // bytes per second
@@ -86,6 +89,12 @@ type Config struct {
 	// the part of a name after expiry and key id. A reserved port counts as an allocation.
 	MaxAllocations, UserQuota int
 
+	// MaxPending bounds the connections over TCP, TLS and DTLS that have no allocation, of all listeners together, default
+	// 8192. Beyond, older ones are closed so that newer ones have a chance; see limit.Pending. Known are the addresses that
+	// are preferred then; those of clients that get an allocation over such a connection are added. Default: those alone.
+	MaxPending int
+	Known      *limit.Known
+
 	// UserBandwidth and Bandwidth bound what is relayed for one user and in all, both directions together, in bytes of
 	// payload per second; what is beyond is dropped and counted. A burst of a quarter of a second is let through.
 	// Default 32 MiB/s for a user, and no bound for all; negative: no bound.
@@ -123,6 +132,7 @@ type Config struct {
 type settings struct {
 	Config
 	external [families]external
+	pending  *limit.Pending
 }
 
 // external is where relays are and what clients are told. The zero value means: where the client reached us.
@@ -167,8 +177,8 @@ func (s *settings) checkBounds() error {
 	if s.MinPort > s.MaxPort {
 		faults = append(faults, fmt.Errorf("relay ports: %d is above %d", s.MinPort, s.MaxPort))
 	}
-	if s.MaxAllocations < 0 || s.UserQuota < 0 || s.MaxLifetime < 0 || s.NonceLifetime < 0 || s.Shards < 0 {
-		faults = append(faults, errors.New("max allocations, user quota, lifetimes and shards cannot be negative"))
+	if s.MaxAllocations < 0 || s.MaxPending < 0 || s.UserQuota < 0 || s.MaxLifetime < 0 || s.NonceLifetime < 0 || s.Shards < 0 {
+		faults = append(faults, errors.New("max allocations, max pending, user quota, lifetimes and shards cannot be negative"))
 	}
 	var err error
 	if s.Allow, err = canonicalPrefixes(s.Allow); err != nil {
@@ -200,6 +210,7 @@ func (s *settings) fillIn() {
 	setDefault(&s.MinPort, DefaultMinPort)
 	setDefault(&s.MaxPort, DefaultMaxPort)
 	setDefault(&s.MaxAllocations, DefaultMaxAllocations)
+	setDefault(&s.MaxPending, DefaultMaxPending)
 	setDefault(&s.UserQuota, DefaultUserQuota)
 	setDefault(&s.UserBandwidth, DefaultUserBandwidth)
 	setDefault(&s.RequestRate, DefaultRequestRate)
@@ -209,6 +220,10 @@ func (s *settings) fillIn() {
 	if runtime.GOOS != "linux" { // elsewhere SO_REUSEPORT does not share out packets
 		s.Shards = min(s.Shards, 1)
 	}
+	if s.Known == nil {
+		s.Known = limit.NewKnown()
+	}
+	s.pending = stream.NewPending(s.MaxPending, s.Known)
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -42,16 +42,26 @@ type place struct {
 func (s *Server) newListener(transport Transport, address netip.AddrPort) (*listener, error) {
 	l := &listener{server: s, transport: transport, address: address, faults: make(map[netip.Addr]string)}
 	if transport != UDP {
-		l.streams = &stream.Acceptor{Proxies: s.Proxies, Log: s.Logger, Handle: l.serveConn}
+		l.streams = &stream.Acceptor{Pending: s.pending, Proxies: s.Proxies, Log: s.Logger, Handle: l.serveConn}
 	}
 	var err error
 	switch transport {
 	case TLS:
 		l.streams.TLS = s.tls()
 	case DTLS:
-		l.dtls, err = dtls.New(&dtls.Config{Certificate: s.certificate, Log: s.Logger, Handle: l.streams.ServeMessages})
+		l.dtls, err = l.newDTLS()
 	}
 	return l, err
+}
+
+// newDTLS returns the listener's DTLS side. Its sessions become connections of streams, whose bounds
+// close those without an allocation before there are MaxSessions.
+func (l *listener) newDTLS() (*dtls.Listener, error) {
+	s := l.server
+	return dtls.New(&dtls.Config{
+		Certificate: s.certificate, Log: s.Logger, Handle: l.streams.ServeMessages,
+		MaxSessions: s.MaxPending + s.MaxAllocations, Known: s.Known,
+	})
 }
 
 // open opens the listener's place at ip. Port 0 becomes the one that the kernel gives.

@@ -19,14 +19,12 @@ type path struct {
 // group of its own, the zero Prefix.
 func pathOf(addr netip.Addr, v4Bits int) path {
 	addr = addr.Unmap().WithZone("")
-	bits := []int{32, 48, 56}
-	switch {
-	case !addr.IsValid():
+	if !addr.IsValid() {
 		return path{depth: 1}
-	case addr.Is4() && v4Bits == 24:
-		bits = []int{24}
-	case addr.Is4():
-		bits = []int{24, 32}
+	}
+	bits := groupLevels(addr)
+	if addr.Is4() && v4Bits < bits[len(bits)-1] {
+		bits = bits[:1]
 	}
 	p := path{depth: len(bits)}
 	for i, n := range bits {

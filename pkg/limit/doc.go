@@ -1,5 +1,6 @@
 // Package limit bounds what strangers and users can make a server do: Throttle slows down guessing of passwords,
-// Turns shares the work of checking them fairly, Buckets and Bucket bound how often something may happen.
+// Turns shares the work of checking them fairly, Pending bounds the connections of those who have not signed in, Buckets
+// and Bucket bound how often something may happen.
 //
 // Everything here is memory of a fixed size, whatever comes from outside, and nothing starts a goroutine. Addresses
 // are counted by Group. The signaling server calls it for logins, messages and the HTTP API:

@@ -13,3 +13,11 @@ func Group(addr netip.Addr) netip.Prefix {
 	prefix, _ := addr.Prefix(bits) // bits fit the family
 	return prefix
 }
+
+// groupLevels are the prefix lengths at which addresses are told apart, the widest first.
+func groupLevels(addr netip.Addr) []int {
+	if addr.Is6() {
+		return []int{32, 48, 56}
+	}
+	return []int{24, 32}
+}

@@ -9,14 +9,6 @@ import (
 // served in round robin at each level. The zero groupQueue is empty. Its owner's lock guards it.
 type groupQueue struct{ root groupNode }
 
-// groupLevels are the prefix lengths at which addresses are told apart, the widest first.
-func groupLevels(addr netip.Addr) []int {
-	if addr.Is6() {
-		return []int{32, 48, 56}
-	}
-	return []int{24, 32}
-}
-
 // groupNode is one group: of groups, or of turns at the narrowest level.
 type groupNode struct {
 	parent   *groupNode
