@@ -3,6 +3,7 @@ package signal
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -11,91 +12,121 @@ import (
 	"github.com/sigctl/sigctl/pkg/listen"
 )
 
-// admission counts the connections that have not logged in: all of them from the
-// moment they are accepted, those that never speak TLS, HTTP or the protocol
-// included, and those of one address from when that is known.
+// admission bounds the connections: those that have not signed in, from the moment they are accepted,
+// those that never speak TLS, HTTP or the protocol included, and those that have.
 type admission struct {
-	max, maxPerAddress int // set at construction
-	proxies            *listen.Proxies
-	log                *slog.Logger
+	// set at construction
+	pending     *limit.Pending
+	begun       *limit.Buckets[netip.Prefix] // connections, whatever becomes of them
+	maxAdmitted int                          // 0: no bound
+	proxies     *listen.Proxies
+	log         *slog.Logger
 
-	mu      sync.Mutex
-	pending int
-	byAddr  map[netip.Prefix]int
+	mu       sync.Mutex
+	admitted int
+	refused  map[string]uint64 // connections and requests, by reason
 }
 
-// place is where a connection is counted. Guarded by admission.mu.
-type place struct{ group netip.Prefix } // the zero Prefix: by no address
+// The reasons for a refusal that are not of limit.Reason.
+const (
+	tooManySessions = "too_many_sessions"
+	tooManyRequests = "too_many_requests"
+)
 
-func newAdmission(max, maxPerAddress int, proxies *listen.Proxies, log *slog.Logger) *admission {
-	return &admission{max: max, maxPerAddress: maxPerAddress, proxies: proxies, log: log, byAddr: map[netip.Prefix]int{}}
-}
-
-// enter counts one connection in, or reports that there is no room for it.
-func (a *admission) enter() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.pending >= a.max {
-		return false
+func newAdmission(c *Config) *admission {
+	a := &admission{
+		pending: limit.NewPending(&limit.PendingOptions{
+			Max: c.MaxPending, PerAddress: c.MaxPendingPerAddress, Known: c.Known,
+		}),
+		begun:       limit.NewBuckets[netip.Prefix](c.ConnsPerAddress, addressTable),
+		maxAdmitted: c.MaxSessions, proxies: c.Proxies, log: c.Logger,
+		refused: map[string]uint64{tooManySessions: 0, tooManyRequests: 0},
 	}
-	a.pending++
-	return true
+	for _, why := range []limit.Reason{limit.TableFull, limit.AddressFull, limit.TooFast} {
+		a.refused[why.String()] = 0
+	}
+	return a
 }
 
-// settle counts a connection at its client's address, or reports that there are
-// too many from there.
+// enter returns the socket of an accepted connection, or nil if there is no slot for it. It asks for no
+// PROXY header: for that one would have to wait.
+func (a *admission) enter(nc net.Conn) *socket {
+	s := newSocket(nc, a)
+	addr := listen.HostAddr(nc.RemoteAddr())
+	if a.proxies.Trusts(addr) {
+		addr = netip.Addr{} // until settle
+	}
+	slot, why := a.pending.Acquire(addr, a.mayBegin, s.evict)
+	if why != limit.None {
+		a.count(why.String())
+		return nil
+	}
+	s.slot = slot
+	return s
+}
+
+func (a *admission) mayBegin(addr netip.Addr) bool { return a.begun.Take(limit.Group(addr), 1) == 0 }
+
+// settle counts a proxy's connection at its client's address from now on, or reports that there is no
+// slot for it. It does nothing to other connections, and to those that have signed in.
 func (a *admission) settle(s *socket, client netip.Addr) bool {
-	group := limit.Group(client)
+	why := s.slot.Move(client)
+	if why != limit.None {
+		a.count(why.String())
+	}
+	return why == limit.None
+}
+
+// admit makes s one of those that have signed in, or reports that there are too many.
+func (a *admission) admit(s *socket) bool {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch {
-	case s.place == nil, s.place.group == group:
-		return true
-	case a.byAddr[group] >= a.maxPerAddress:
+	if a.maxAdmitted > 0 && a.admitted >= a.maxAdmitted {
+		a.refused[tooManySessions]++
+		a.mu.Unlock()
 		return false
 	}
-	a.forgetLocked(s.place.group)
-	s.place.group = group
-	a.byAddr[group]++
+	s.admitted = true
+	a.admitted++
+	a.mu.Unlock()
+	s.slot.Prove()
 	return true
 }
 
-// leave ends the counting; later calls do nothing.
+// leave gives back what s holds. Later calls do nothing.
 func (a *admission) leave(s *socket) {
+	s.slot.Release()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if s.place != nil {
-		a.pending--
-		a.forgetLocked(s.place.group)
-		s.place = nil
+	if s.admitted {
+		s.admitted = false
+		a.admitted--
 	}
 }
 
-func (a *admission) forgetLocked(group netip.Prefix) {
-	if a.byAddr[group]--; a.byAddr[group] <= 0 {
-		delete(a.byAddr, group)
-	}
-}
-
-func (a *admission) size() int {
+func (a *admission) count(why string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.pending
+	a.refused[why]++
 }
 
-// listen returns l with every connection counted until it is admitted or closed.
+func (a *admission) stats() (pending int, refused map[string]uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.pending.Len(), maps.Clone(a.refused)
+}
+
+// listen returns l with every connection bounded until it is closed.
 func (a *admission) listen(l net.Listener) net.Listener {
-	return &countingListener{l, a}
+	return &boundedListener{l, a}
 }
 
-type countingListener struct {
+type boundedListener struct {
 	net.Listener
 	admission *admission
 }
 
-// Accept returns the next connection if there is room. It does not ask whose it
-// is: behind a proxy one would have to wait for that.
-func (l *countingListener) Accept() (net.Conn, error) {
+// Accept returns the next connection for which there is a slot.
+func (l *boundedListener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
 		if err != nil {
@@ -104,8 +135,8 @@ func (l *countingListener) Accept() (net.Conn, error) {
 			}
 			return nil, err
 		}
-		if l.admission.enter() {
-			return newSocket(nc, l.admission), nil
+		if s := l.admission.enter(nc); s != nil {
+			return s, nil
 		}
 		nc.Close()
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/sigctl/sigctl/pkg/protocol"
 )
 
-// apiRate is that of requests from one address.
+// apiRate is that of requests of the API from one address.
 var apiRate = limit.Rate{PerSecond: 50, Burst: 200}
 
 const (
@@ -79,9 +79,6 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, e endpoint) {
 		return
 	}
 	fault := s.refused(err, call.event)
-	if fault.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(fault.RetryAfter))
-	}
 	status := httpStatus(fault.Code)
 	if status == http.StatusBadRequest && !slices.Contains(e.methods, r.Method) {
 		h.Set("Allow", strings.Join(e.methods, ", "))
@@ -90,7 +87,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, e endpoint) {
 	if status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="sigctl"`)
 	}
-	writeJSON(w, status, fault)
+	writeFault(w, status, fault)
 }
 
 func (s *Server) callAPI(call *apiCall, e endpoint) (_ any, err error) {
@@ -107,14 +104,15 @@ func (s *Server) callAPI(call *apiCall, e endpoint) (_ any, err error) {
 		return nil, errTokenInURL
 	}
 	if wait := s.apiLimit.Take(call.who.group(), 1); wait > 0 {
-		r := refuse(protocol.CodeRateLimited, "too many requests from your address", "too many requests")
-		r.told.RetryAfter = wholeSeconds(wait)
-		return nil, r
+		return nil, errRequests(wait)
 	}
 	began := time.Now()
 	answer, err := e.answer(call.Context(), call)
 	if err == nil {
 		err = s.hub.notKicked(call.event.User, began)
+	}
+	if err == nil { // all of them need proof of who asks
+		s.cfg.Known.Add(call.who.addr)
 	}
 	return answer, err
 }
@@ -182,6 +180,14 @@ func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "public, max-age=60")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Write(s.cfg.Tokens.JWKS())
+}
+
+// writeFault answers with an error, and says when to try again.
+func writeFault(w http.ResponseWriter, status int, fault protocol.Error) {
+	if fault.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(fault.RetryAfter))
+	}
+	writeJSON(w, status, fault)
 }
 
 func writeJSON(w http.ResponseWriter, status int, value any) {

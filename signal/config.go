@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -111,11 +112,30 @@ type Config struct {
 	// and always pass. Default none.
 	AllowOrigins []string
 
-	// MaxPending bounds the connections that have not logged in, over all
-	// addresses; MaxPendingPerAddress those of one IPv4 address or IPv6 /56, as
-	// Proxies tell it. Beyond, a connection is closed at once. Default 8192 and 256.
+	// MaxPending bounds the connections that have not logged in, over all addresses;
+	// MaxPendingPerAddress those of one IPv4 address or IPv6 /56, as Proxies tell it. Beyond, an
+	// older connection is closed so that a newer one has a chance; see limit.Pending. Default 8192
+	// and 256.
 	MaxPending           int
 	MaxPendingPerAddress int
+
+	// Known are the addresses that are preferred when there are MaxPending connections. Those of
+	// clients that log in are added. Default: those alone.
+	Known *limit.Known
+
+	// ConnsPerAddress is how fast connections of one address may begin; those beyond are closed
+	// before their TLS handshake. Default limit.ConnRate.
+	ConnsPerAddress limit.Rate
+
+	// RequestsPerAddress is how fast HTTP requests of any kind may come from one address, upgrades
+	// to a WebSocket among them; those beyond are answered with 429. The HTTP API has a lower rate
+	// besides. Default 250 a second, 5000 at once: several for each connection, since a browser that
+	// opens the page asks for 26 files over 6 connections.
+	RequestsPerAddress limit.Rate
+
+	// MaxSessions bounds the connections that have logged in. Beyond, a login is refused as busy.
+	// Default: no bound.
+	MaxSessions int
 
 	// Rates bound what one session sends. What comes too fast is refused.
 	Rates Rates
@@ -171,6 +191,11 @@ func (c *Config) withDefaults() (Config, error) {
 	cfg.Rates = cfg.Rates.withDefaults()
 	setDefault(&cfg.MaxPending, 8192)
 	setDefault(&cfg.MaxPendingPerAddress, 256)
+	cfg.ConnsPerAddress = cmp.Or(cfg.ConnsPerAddress, limit.ConnRate())
+	cfg.RequestsPerAddress = cmp.Or(cfg.RequestsPerAddress, limit.Rate{PerSecond: 250, Burst: 5000})
+	if cfg.Known == nil {
+		cfg.Known = limit.NewKnown()
+	}
 	setDefault(&cfg.MaxQueue, 256<<10)
 	cfg.MaxQueue = min(max(cfg.MaxQueue, protocol.MaxFrame), 1<<30) // its bytes are counted in 32 bits
 	if cfg.Logger == nil {

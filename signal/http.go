@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -47,13 +48,37 @@ func (s *Server) routes() http.Handler {
 		}
 		page.ServeHTTP(w, r)
 	})
-	if !s.cfg.HSTS {
-		return mux
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		if s.cfg.HSTS {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		if wait := s.pace(r); wait > 0 {
+			w.Header().Set("Connection", "close") // the next one costs a connection, which has a rate, too
+			fault := errRequests(wait).told
+			writeFault(w, httpStatus(fault.Code), fault)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// pace returns 0 if a request may be answered, else how long its client has to wait.
+func (s *Server) pace(r *http.Request) time.Duration {
+	addr := s.clientOf(r)
+	if s.cfg.Proxies.Trusts(addr) { // that asks for itself: whether we are there
+		return 0
+	}
+	wait := s.requests.Take(limit.Group(addr), 1)
+	if wait > 0 {
+		s.admission.count(tooManyRequests)
+	}
+	return wait
+}
+
+func errRequests(wait time.Duration) *refusal {
+	r := refuse(protocol.CodeRateLimited, "too many requests from your address", "too many requests")
+	r.told.RetryAfter = wholeSeconds(wait)
+	return r
 }
 
 func health(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +98,7 @@ func (s *Server) upgrade(u *websocket.Upgrader, w http.ResponseWriter, r *http.R
 	}
 	if err != nil {
 		fault := s.refused(err, audit.Event{Kind: audit.Login, Address: who.addr})
-		writeJSON(w, httpStatus(fault.Code), fault)
+		writeFault(w, httpStatus(fault.Code), fault)
 		return
 	}
 	h := &hijacker{ResponseWriter: w}
@@ -99,10 +124,21 @@ type visitor struct {
 	cert *certs.Client // nil: there is no client certificate
 }
 
-func (s *Server) visitor(r *http.Request) (v visitor, err error) {
+// peerOf is the other end of the request's connection: the client, as far as the proxies have passed
+// its TLS through.
+func peerOf(r *http.Request) netip.Addr {
 	from, _ := netip.ParseAddrPort(r.RemoteAddr) // of a connection without addresses: none
-	v.addr = s.cfg.Proxies.Client(from.Addr().Unmap(), r.Header)
-	if s.cfg.Clients == nil || r.TLS == nil || s.cfg.Proxies.Trusts(from.Addr().Unmap()) { // a certificate of the proxy's is nobody's else
+	return from.Addr().Unmap()
+}
+
+// clientOf is the address that a request comes from, as Proxies tell it.
+func (s *Server) clientOf(r *http.Request) netip.Addr {
+	return s.cfg.Proxies.Client(peerOf(r), r.Header)
+}
+
+func (s *Server) visitor(r *http.Request) (v visitor, err error) {
+	v.addr = s.clientOf(r)
+	if s.cfg.Clients == nil || r.TLS == nil || s.cfg.Proxies.Trusts(peerOf(r)) { // a certificate of the proxy's is nobody's else
 		return v, nil
 	}
 	c, ok, err := s.cfg.Clients.Identify(r.TLS)

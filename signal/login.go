@@ -92,6 +92,10 @@ func (c *conn) login(ctx context.Context, ref string, id identity, room string, 
 	if err := c.server.hub.claim(s, g, began); err != nil {
 		return err
 	}
+	if !c.server.admission.admit(c.sock) {
+		c.server.hub.release(s)
+		return errFull()
+	}
 	err = c.server.record(s.event(audit.Event{Kind: audit.Login, Token: id.tokenID()}))
 	if err == nil {
 		err = c.server.record(s.event(audit.Event{Kind: audit.Join, Token: id.tokenID()}))
@@ -103,6 +107,13 @@ func (c *conn) login(ctx context.Context, ref string, id identity, room string, 
 	c.begin(ref, s)
 	c.server.log.Info("login", "user", s.name, "addr", c.client, "session", c.id, "room", s.room.name, "by", s.method)
 	return nil
+}
+
+// errFull refuses a login beyond Config.MaxSessions.
+func errFull() *refusal {
+	r := refuse(protocol.CodeBusy, "the server is full, try again later", "too many sessions")
+	r.told.RetryAfter = 10
+	return r
 }
 
 // errGone is told to nobody: the connection closes.
@@ -124,7 +135,6 @@ func (s *Server) spend(ctx context.Context, id identity) error {
 // number.
 func (c *conn) begin(ref string, s *session) {
 	c.session = s
-	c.sock.admit()
 	c.number()
 	c.server.hub.enter(s, ref, s.welcome())
 	c.watchExpiry() // whose notice comes after the welcome

@@ -30,7 +30,8 @@ type Server struct {
 	cfg         Config // set at construction
 	log         *slog.Logger
 	admission   *admission
-	apiLimit    *limit.Buckets[netip.Prefix] // requests of the HTTP API
+	requests    *limit.Buckets[netip.Prefix] // all of HTTP
+	apiLimit    *limit.Buckets[netip.Prefix] // those of the HTTP API
 	signIns     *limit.Buckets[string]       // of each user
 	conns       registry
 	permissions permissionSets
@@ -50,7 +51,8 @@ func New(cfg *Config) (*Server, error) {
 	s := &Server{
 		cfg:         c,
 		log:         c.Logger,
-		admission:   newAdmission(c.MaxPending, c.MaxPendingPerAddress, c.Proxies, c.Logger),
+		admission:   newAdmission(&c),
+		requests:    limit.NewBuckets[netip.Prefix](c.RequestsPerAddress, addressTable),
 		apiLimit:    limit.NewBuckets[netip.Prefix](apiRate, addressTable),
 		signIns:     limit.NewBuckets[string](c.Rates.SignIns, userTable),
 		permissions: newPermissionSets(),
@@ -122,7 +124,7 @@ func (s *Server) accept(l net.Listener) error {
 
 // relay serves a connection that speaks TURN, which has nobody to log in.
 func (s *Server) relay(nc net.Conn) {
-	bottom(nc).admit()
+	bottom(nc).slot.Release()
 	s.cfg.Relay(nc)
 }
 
@@ -135,15 +137,21 @@ type Stats struct {
 	Sessions    int // logged in
 	Pending     int // connections of any kind that have not logged in
 	Closed      map[protocol.CloseCode]uint64
+
+	// Refused are the connections and requests that were refused, and the connections that were
+	// closed to make room for newer ones, by reason; each reason is there.
+	Refused map[string]uint64
 }
 
 // Stats returns the present numbers, and how the ended WebSockets ended.
 func (s *Server) Stats() Stats {
 	open, closed := s.conns.stats()
+	pending, refused := s.admission.stats()
 	return Stats{
 		Connections: open,
 		Sessions:    s.hub.size(),
-		Pending:     s.admission.size(),
+		Pending:     pending,
 		Closed:      closed,
+		Refused:     refused,
 	}
 }

@@ -7,11 +7,12 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/listen"
 )
 
-// socket is an accepted connection, below TLS and WebSocket. It is counted as
-// pending until it is admitted or closed, whichever is first.
+// socket is an accepted connection, below TLS and WebSocket. It holds a slot of
+// the pending ones until it is admitted or closed, whichever is first.
 //
 // It lets the reader of an idle connection wait at the bottom of its stack:
 // [socket.Read] inside TLS and the WebSocket library would hold on to 8 KB of
@@ -22,7 +23,8 @@ type socket struct {
 	net.Conn
 	raw       syscall.RawConn // nil: waits and writes go through Conn
 	admission *admission
-	place     *place // guarded by admission.mu; nil: not counted any more
+	slot      *limit.Slot // set before others have the socket
+	admitted  bool        // guarded by admission.mu
 
 	once   sync.Once
 	origin *origin // set by once; nil: it is Conn's
@@ -38,7 +40,7 @@ type socket struct {
 }
 
 func newSocket(nc net.Conn, a *admission) *socket {
-	s := &socket{Conn: nc, admission: a, place: new(place)}
+	s := &socket{Conn: nc, admission: a}
 	if sc, ok := nc.(syscall.Conn); ok && rawIO {
 		s.raw, _ = sc.SyscallConn() // without it there is the slower way
 	}
@@ -61,26 +63,28 @@ type origin struct {
 	fault  error // why nothing is read
 }
 
-// findOrigin says who the client is, and counts the connection there. Connections
-// of a proxy that tells it in an HTTP header are counted when that has come.
+// findOrigin asks the proxy for whom it speaks, if it has to say so first, and
+// counts the connection there. Where it says that in an HTTP header, the
+// connection is counted when that has come.
 func (s *socket) findOrigin() {
-	from := listen.HostAddr(s.Conn.RemoteAddr())
-	proxies := s.admission.proxies
-	if proxies.Expects(from) {
-		client, rest, err := listen.ReadPROXY(s.Conn)
-		if err != nil {
-			if !errors.Is(err, io.EOF) { // which is a proxy that only looks whether we are there
-				s.admission.log.Warn("connection of a trusted proxy refused", "addr", from, "err", err)
-			}
-			s.turnAway(err)
-			return
-		}
-		s.ahead = rest
-		if client.IsValid() {
-			s.origin, from = &origin{client: net.TCPAddrFromAddrPort(client)}, client.Addr()
-		}
+	from, proxies := listen.HostAddr(s.Conn.RemoteAddr()), s.admission.proxies
+	if !proxies.Expects(from) {
+		return
 	}
-	if !proxies.Trusts(from) && !s.admission.settle(s, from) {
+	client, rest, err := listen.ReadPROXY(s.Conn)
+	if err != nil {
+		if !errors.Is(err, io.EOF) { // which is a proxy that only looks whether we are there
+			s.admission.log.Warn("connection of a trusted proxy refused", "addr", from, "err", err)
+		}
+		s.turnAway(err)
+		return
+	}
+	s.ahead = rest
+	if !client.IsValid() {
+		return
+	}
+	s.origin = &origin{client: net.TCPAddrFromAddrPort(client)}
+	if !proxies.Trusts(client.Addr()) && !s.admission.settle(s, client.Addr()) {
 		s.turnAway(errCrowded)
 	}
 }
@@ -90,7 +94,7 @@ func (s *socket) turnAway(why error) {
 	s.Close()
 }
 
-// errCrowded ends a connection from an address that has too many.
+// errCrowded ends a proxy's connection for which there is no slot at the client's address.
 var errCrowded = errors.New("too many connections from one address have not signed in")
 
 // errIdle says that a Read would have to wait. TLS passes it on and stays usable,
@@ -226,11 +230,14 @@ func (s *socket) tryWrite(p []byte) (n int, err error) {
 	return max(n, 0), err
 }
 
-// admit ends the counting: the connection has logged in, or is the relay's.
-func (s *socket) admit() { s.admission.leave(s) }
+// evict closes a connection that has not signed in, so that another one has its slot.
+func (s *socket) evict(why limit.Reason) {
+	s.admission.count(why.String())
+	s.Conn.Close()
+}
 
-// Close ends the counting and the connection. It never waits.
+// Close closes the connection and gives back what it held. It never waits.
 func (s *socket) Close() error {
-	s.admit()
+	s.admission.leave(s)
 	return s.Conn.Close()
 }

@@ -13,10 +13,11 @@ import (
 )
 
 // attack opens idle connections to a server from 32 addresses of Linux's loopback network, 127.2.N.1, and more and more
-// until stop is called or there were 8192. When it returns there have been more than are kept open.
+// until stop is called or there were 8192, no faster than the server closes others. When it returns there have been more
+// than it lets stay open.
 func (ts *testServer) attack(transport Transport) (stop func()) {
 	ts.t.Helper()
-	const workers, keep, most = 4, 128, 2048 // keep and most of each worker
+	const workers, keep, most = 4, 96, 2048 // keep and most of each worker
 	ctx, cancel := context.WithCancel(ts.t.Context())
 	var full, running sync.WaitGroup
 	for worker := range workers {
@@ -24,7 +25,7 @@ func (ts *testServer) attack(transport Transport) (stop func()) {
 		running.Go(func() {
 			var open []net.Conn
 			for i := 0; i < most && ctx.Err() == nil; i++ {
-				if i == keep {
+				if i == keep+1 {
 					full.Done()
 				}
 				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 2, byte(i%8*workers+worker), 1)}}
@@ -32,7 +33,9 @@ func (ts *testServer) attack(transport Transport) (stop func()) {
 				if err != nil {
 					continue // the end
 				}
-				if open = append(open, nc); len(open) > keep {
+				if open = append(open, nc); len(open) > keep { // the server closes it, as fast as it can
+					open[0].SetReadDeadline(time.Now().Add(10 * time.Second))
+					open[0].Read(make([]byte, 1))
 					open[0].Close()
 					open = open[1:]
 				}

@@ -27,6 +27,11 @@ const (
 	TooFast            // what was to say whether the connection may begin
 )
 
+// String returns the reason as a label of metrics.
+func (r Reason) String() string {
+	return [...]string{"none", "too_many", "too_many_from_address", "too_fast_from_address"}[r]
+}
+
 // PendingOptions configures a Pending. Zero fields mean the defaults.
 type PendingOptions struct {
 	// Max is how many slots there are, default 8192.

@@ -45,7 +45,7 @@ func (a *admission) enter(c *Conn, addr netip.Addr) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if why != limit.None {
-		a.refused[fullReasons[why]]++
+		a.refused[Reason(why.String())]++
 		return false
 	}
 	if a.closed {
@@ -63,7 +63,7 @@ func (a *admission) mayBegin(addr netip.Addr) bool { return a.begun.Take(limit.G
 // move counts a proxy's connection at its client's address, or says why it is refused there.
 func (a *admission) move(c *Conn, client netip.Addr) error {
 	if why := c.slot.Move(client); why != limit.None {
-		return refuse(fullReasons[why], "no slot at the address of the proxy's client")
+		return refuse(Reason(why.String()), "no slot at the address of the proxy's client")
 	}
 	return nil
 }

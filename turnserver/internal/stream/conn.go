@@ -107,7 +107,7 @@ func (c *Conn) fault(err error) {
 
 // evict ends the connection so that another one has its slot.
 func (c *Conn) evict(why limit.Reason) {
-	c.fault(refuse(fullReasons[why], "closed to make room for a newer connection"))
+	c.fault(refuse(Reason(why.String()), "closed to make room for a newer connection"))
 }
 
 // cut wakes whoever reads and writes. It never waits.

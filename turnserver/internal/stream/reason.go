@@ -3,14 +3,12 @@ package stream
 import (
 	"errors"
 	"fmt"
-
-	"github.com/sigctl/sigctl/pkg/limit"
 )
 
 // Reason says why this side refused or ended a connection. It is a label of metrics.
 type Reason string
 
-// Reasons for which connections are refused or ended.
+// Reasons for which connections are refused or ended. Those for which there is no slot are named as limit.Reason is.
 const (
 	TooMany            Reason = "too_many"              // Acceptor.Pending: refused, or closed to make room
 	TooManyFromAddress Reason = "too_many_from_address" // likewise, of one address
@@ -26,11 +24,6 @@ const (
 // reasons are all of them: metrics begin with those that have not happened yet.
 func reasons() []Reason {
 	return []Reason{TooMany, TooManyFromAddress, TooFastFromAddress, BadProxyHeader, BadHandshake, NoAllocation, SlowMessage, BadMessage, SlowReader}
-}
-
-// fullReasons are those for which there is no slot, or no longer.
-var fullReasons = [...]Reason{
-	limit.TableFull: TooMany, limit.AddressFull: TooManyFromAddress, limit.TooFast: TooFastFromAddress,
 }
 
 // refusal is an error of the client's, for which this side ends the connection.
