@@ -70,7 +70,10 @@ func (a *admission) mayBegin(addr netip.Addr) bool { return a.begun.Take(limit.G
 // settle counts a proxy's connection at its client's address from now on, or reports that there is no
 // slot for it. It does nothing to other connections, and to those that have signed in.
 func (a *admission) settle(s *socket, client netip.Addr) bool {
-	why := s.slot.Move(client)
+	a.mu.Lock()
+	slot := s.slot
+	a.mu.Unlock()
+	why := slot.Move(client)
 	if why != limit.None {
 		a.count(why.String())
 	}
@@ -87,20 +90,36 @@ func (a *admission) admit(s *socket) bool {
 	}
 	s.admitted = true
 	a.admitted++
+	slot := s.takeSlotLocked()
 	a.mu.Unlock()
-	s.slot.Prove()
+	slot.Prove()
 	return true
+}
+
+// release gives the slot of s back: it is no connection of this server's any more.
+func (a *admission) release(s *socket) {
+	a.mu.Lock()
+	slot := s.takeSlotLocked()
+	a.mu.Unlock()
+	slot.Release()
 }
 
 // leave gives back what s holds. Later calls do nothing.
 func (a *admission) leave(s *socket) {
-	s.slot.Release()
+	a.release(s)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s.admitted {
 		s.admitted = false
 		a.admitted--
 	}
+}
+
+// takeSlotLocked leaves s without a slot: those who have signed in need not hold on to its memory.
+func (s *socket) takeSlotLocked() *limit.Slot {
+	slot := s.slot
+	s.slot = nil
+	return slot
 }
 
 func (a *admission) count(why string) {

@@ -124,7 +124,7 @@ func (s *Server) accept(l net.Listener) error {
 
 // relay serves a connection that speaks TURN, which has nobody to log in.
 func (s *Server) relay(nc net.Conn) {
-	bottom(nc).slot.Release()
+	s.admission.release(bottom(nc))
 	s.cfg.Relay(nc)
 }
 

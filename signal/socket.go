@@ -23,7 +23,7 @@ type socket struct {
 	net.Conn
 	raw       syscall.RawConn // nil: waits and writes go through Conn
 	admission *admission
-	slot      *limit.Slot // set before others have the socket
+	slot      *limit.Slot // guarded by admission.mu; nil: given back
 	admitted  bool        // guarded by admission.mu
 
 	once   sync.Once

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/sync/errgroup"
@@ -65,8 +66,16 @@ func (s *server) login(ctx context.Context, n int) ([]*client, error) {
 	return clients, g.Wait()
 }
 
+// source dials from an address of Linux's loopback network, the same for 200 connections in a row: the
+// server bounds how many one address begins.
+func (s *server) source() *net.Dialer {
+	n := s.dialed.Add(1) / 200
+	return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, byte(1+n/250%250), byte(1+n%250))}}
+}
+
 func (s *server) loginOne(ctx context.Context, name string) (*websocket.Conn, error) {
 	dialer := websocket.Dialer{
+		NetDialContext:  s.source().DialContext,
 		ReadBufferSize:  1 << 10,
 		WriteBufferSize: 1 << 10,
 		// The server is our own child on loopback.

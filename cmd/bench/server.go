@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,6 +29,7 @@ type server struct {
 
 	cmd       *exec.Cmd
 	listening time.Duration // from the start to the first connection
+	dialed    atomic.Uint32 // connections, for source
 }
 
 // serverOptions are how a server is started.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sigctl/sigctl/pkg/audit"
 	"github.com/sigctl/sigctl/pkg/hostaddr"
+	"github.com/sigctl/sigctl/pkg/limit"
 	"github.com/sigctl/sigctl/pkg/policy"
 	"github.com/sigctl/sigctl/pkg/token"
 	"github.com/sigctl/sigctl/pkg/token/oidc"
@@ -30,6 +31,8 @@ type app struct {
 	opts       *serveOptions
 	std        stdio
 	log        *slog.Logger
+	budget     budget
+	known      *limit.Known // addresses of those who signed in, or had an allocation
 	data       dataDir
 	addresses  *hostaddr.Watcher // of this machine
 	tls        *serverTLS        // nil: plain text
@@ -55,7 +58,7 @@ type app struct {
 
 // newApp opens and binds all parts. On a fault nothing stays open.
 func newApp(ctx context.Context, opts *serveOptions, std stdio, log *slog.Logger) (_ *app, err error) {
-	a := &app{opts: opts, std: std, log: log}
+	a := &app{opts: opts, std: std, log: log, known: limit.NewKnown(), budget: opts.budget(descriptors())}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
@@ -91,7 +94,7 @@ func (a *app) serve(ctx context.Context) error {
 		g.Go(func() error { watchURLs(ctx, a.addresses, a.relayURLs, a.log); return nil })
 	}
 	g.Go(func() error {
-		return serveOperations(ctx, a.operations, newMetrics(a.relay, a.signal.Sessions), a.ready)
+		return serveOperations(ctx, a.operations, newMetrics(a.relay, a.signal.Stats), a.ready)
 	})
 	g.Go(func() error { return watchSecrets(ctx, "turn-secret", a.opts.relay.secret, a.secrets, a.log) })
 	g.Go(func() error { return a.watchPolicy(ctx) })
@@ -196,6 +199,9 @@ func (a *app) openSignal(context.Context) (err error) {
 		HSTS:         a.opts.cert != "",
 		ICEServers:   a.ice.servers,
 		AllowOrigins: a.opts.origins(),
+		MaxPending:   a.budget.pending,
+		MaxSessions:  a.budget.sessions,
+		Known:        a.known,
 		Logger:       a.log,
 	}
 	if a.outside != nil {

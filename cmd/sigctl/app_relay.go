@@ -24,8 +24,12 @@ func (a *app) openRelay(context.Context) (err error) {
 		Allow:     a.opts.demoPeers(),
 		Reserved:  addrPorts(append(slices.Clone(a.listeners), a.operations)...),
 		Allocated: a.recordAllocation,
+		Known:     a.known,
 		Logger:    a.log,
+
+		MaxPending: a.budget.turnPending, MaxAllocations: a.budget.allocations,
 	}
+	a.budget.warn(a.log, &a.opts.relay)
 	trusted, err := parsePrefixes("trusted-proxy", a.opts.proxy.trusted)
 	if err != nil {
 		return err

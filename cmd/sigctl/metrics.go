@@ -7,22 +7,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/sigctl/sigctl/signal"
 	"github.com/sigctl/sigctl/turnserver"
 )
 
 // newMetrics is what /metrics tells of the process, of the relay if there is one,
-// and of signaling if sessions is not nil. No label is a user's name or a client's
+// and of signaling if that is not nil. No label is a user's name or a client's
 // address: whoever reads metrics need not know them, and they would be without number.
-func newMetrics(r *relay, sessions func() int) *prometheus.Registry {
+func newMetrics(r *relay, signaling func() signal.Stats) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if r != nil {
 		registry.MustRegister(newRelayMetrics(r.Stats))
 	}
-	if sessions != nil {
-		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "sigctl_sessions", Help: "Users who are signed in to this server.",
-		}, func() float64 { return float64(sessions()) }))
+	if signaling != nil {
+		registry.MustRegister(newSignalMetrics(signaling))
 	}
 	return registry
 }

@@ -67,9 +67,9 @@ sigctl_turn_users 2
 func TestServerMetrics(t *testing.T) {
 	ts := startPlainServer(t, nil)
 	ts.signIn("user1")
-	got := exposed(newMetrics(ts.relay, ts.signal.Sessions))
+	got := exposed(newMetrics(ts.relay, ts.signal.Stats))
 	for _, want := range []string{
-		"sigctl_sessions 1\n", "sigctl_turn_allocations 0\n", "go_goroutines ",
+		"sigctl_sessions 1\n", "sigctl_connections_pending ", `sigctl_refused_total{reason="too_many"} 0` + "\n", "sigctl_turn_allocations 0\n", "go_goroutines ",
 		`sigctl_turn_connections{listener="` + ts.relay.Addrs(turnserver.TCP)[0].String() + `",transport="TCP"} 0` + "\n",
 	} {
 		if !strings.Contains(got, want) {

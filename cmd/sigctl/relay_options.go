@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -187,7 +188,7 @@ func (o *relayOptions) configure(cfg *turnserver.Config, trustedProxies []netip.
 	cfg.TLSListen, cfg.DTLSListen = o.secureListen(o.tlsListen, cfg.TLS != nil), o.secureListen(o.dtlsListen, cfg.TLS != nil)
 	cfg.ExternalIPs = o.externalIPs
 	cfg.MinPort, cfg.MaxPort = o.minPort, o.maxPort
-	cfg.MaxAllocations, cfg.UserQuota = o.maxAllocations, o.userQuota
+	cfg.MaxAllocations, cfg.UserQuota = cmp.Or(cfg.MaxAllocations, o.maxAllocations), o.userQuota
 	cfg.MaxLifetime, cfg.NonceLifetime, cfg.OldChannels = o.maxLifetime, o.nonceLifetime, o.oldChannels
 	allow, allowErr := parsePrefixes(o.prefix+"allow-peer", o.allow)
 	deny, denyErr := parsePrefixes(o.prefix+"deny-peer", o.deny)

@@ -79,6 +79,8 @@ func (t *turnApp) openRelay() error {
 	if err != nil {
 		return err
 	}
+	b := turnBudget(descriptors(), t.opts.relay.maxAllocations)
+	b.warn(t.log, &t.opts.relay)
 	t.relay, err = listenRelay(&t.opts.relay, &turnserver.Config{
 		TLS:       t.tls.config(),
 		Addresses: t.addresses,
@@ -87,6 +89,8 @@ func (t *turnApp) openRelay() error {
 		Users:     t.opts.static(),
 		Reserved:  addrPorts(t.operations),
 		Logger:    t.log,
+
+		MaxPending: b.turnPending, MaxAllocations: b.allocations,
 	}, trusted)
 	if err == nil {
 		t.undo.add(t.relay.Close)

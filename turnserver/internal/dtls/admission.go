@@ -82,6 +82,7 @@ func (a *admission) take(addr netip.Addr, now time.Time) Reason {
 // established moves one from the half-open to the sessions.
 func (a *admission) established(s *session) {
 	s.slot.Release()
+	s.slot = nil
 	a.sessions++
 }
 
