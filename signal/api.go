@@ -55,7 +55,7 @@ func (s *Server) apiRoutes(mux *http.ServeMux) {
 	} {
 		mux.HandleFunc(e.path, func(w http.ResponseWriter, r *http.Request) { s.serveAPI(w, r, e) })
 	}
-	mux.HandleFunc("GET "+protocol.PathJWKS, s.serveJWKS)
+	mux.HandleFunc("GET "+protocol.PathJWKS, s.paced(s.serveJWKS))
 }
 
 // serveAPI answers one request, or says why it is refused.
@@ -68,7 +68,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, e endpoint) {
 	if s.originAllowed(r) {
 		allowOrigin(h, r, e.methods)
 		if r.Method == http.MethodOptions {
-			w.WriteHeader(http.StatusNoContent)
+			s.paced(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })(w, r)
 			return
 		}
 	}
@@ -93,9 +93,11 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, e endpoint) {
 func (s *Server) callAPI(call *apiCall, e endpoint) (_ any, err error) {
 	call.who, err = s.visitor(call.Request)
 	call.event.Address = call.who.addr
-	switch {
+	switch wait := s.pace(call.Request); {
 	case err != nil:
 		return nil, err
+	case wait > 0:
+		return nil, errRequests(wait)
 	case !s.originAllowed(call.Request):
 		return nil, errOrigin(call.Request)
 	case !slices.Contains(e.methods, call.Method):

@@ -38,28 +38,37 @@ func (s *Server) routes() http.Handler {
 	}
 	page := web.Handler()
 	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", health)
-	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) { s.upgrade(upgrader, w, r) })
+	mux.HandleFunc("/healthz", s.paced(health))
+	mux.HandleFunc("/ws", s.paced(func(w http.ResponseWriter, r *http.Request) { s.upgrade(upgrader, w, r) }))
 	s.apiRoutes(mux)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/", s.paced(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" && websocket.IsWebSocketUpgrade(r) {
 			s.upgrade(upgrader, w, r)
 			return
 		}
 		page.ServeHTTP(w, r)
-	})
+	}))
+	if !s.cfg.HSTS {
+		return mux
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.cfg.HSTS {
-			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
-		}
-		if wait := s.pace(r); wait > 0 {
-			w.Header().Set("Connection", "close") // the next one costs a connection, which has a rate, too
-			fault := errRequests(wait).told
-			writeFault(w, httpStatus(fault.Code), fault)
-			return
-		}
+		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// paced answers requests with h, or with 429 where they come too fast.
+func (s *Server) paced(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		wait := s.pace(r)
+		if wait == 0 {
+			h(w, r)
+			return
+		}
+		w.Header().Set("Connection", "close") // the next one costs a connection, and those have a rate, too
+		fault := errRequests(wait).told
+		writeFault(w, httpStatus(fault.Code), fault)
+	}
 }
 
 // pace returns 0 if a request may be answered, else how long its client has to wait.
