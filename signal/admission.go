@@ -12,8 +12,8 @@ import (
 	"github.com/sigctl/sigctl/pkg/listen"
 )
 
-// admission bounds the connections: those that have not signed in, from the moment they are accepted,
-// those that never speak TLS, HTTP or the protocol included, and those that have.
+// admission bounds the connections: those that have not signed in, from the moment they are
+// accepted, those that never speak TLS, HTTP or the protocol included, and those that have.
 type admission struct {
 	// set at construction
 	pending     *limit.Pending
@@ -48,8 +48,8 @@ func newAdmission(c *Config) *admission {
 	return a
 }
 
-// enter returns the socket of an accepted connection, or nil if there is no slot for it. It asks for no
-// PROXY header: for that one would have to wait.
+// enter returns the socket of an accepted connection, or nil if there is no slot for it. It asks
+// for no PROXY header: for that one would have to wait.
 func (a *admission) enter(nc net.Conn) *socket {
 	s := newSocket(nc, a)
 	addr := listen.HostAddr(nc.RemoteAddr())
@@ -67,8 +67,8 @@ func (a *admission) enter(nc net.Conn) *socket {
 
 func (a *admission) mayBegin(addr netip.Addr) bool { return a.begun.Take(limit.Group(addr), 1) == 0 }
 
-// settle counts a proxy's connection at its client's address from now on, or reports that there is no
-// slot for it. It does nothing to other connections, and to those that have signed in.
+// settle counts a proxy's connection at its client's address from now on, or reports that there is
+// no slot for it. It does nothing to other connections, and to those that have signed in.
 func (a *admission) settle(s *socket, client netip.Addr) bool {
 	a.mu.Lock()
 	slot := s.slot

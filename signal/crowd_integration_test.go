@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// enterNetwork gives the test a network of its own, in which every address of 2001:db8::/32 is one of this
-// machine. It needs root.
+// enterNetwork gives the test a network of its own, in which every address of 2001:db8::/32 is one
+// of this machine. It needs root.
 func enterNetwork(t *testing.T) {
 	t.Helper()
 	runtime.LockOSThread() // and never unlocked: the thread ends with the test, and its network with its sockets

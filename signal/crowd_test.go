@@ -22,9 +22,9 @@ import (
 	"github.com/sigctl/sigctl/pkg/token"
 )
 
-// attack opens idle connections to a server from 32 addresses of Linux's loopback network, 127.2.N.1,
-// and more and more until stop is called or there were 8192, no faster than the server closes others.
-// When it returns there have been more than it lets stay open.
+// attack opens idle connections to a server from 32 addresses of Linux's loopback network,
+// 127.2.N.1, and more and more until stop is called or there were 8192, no faster than the server
+// closes others. When it returns there have been more than it lets stay open.
 func (ts *testServer) attack() (stop func()) {
 	const workers, keep, most = 4, 96, 2048 // keep and most of each worker
 	ctx, cancel := context.WithCancel(ts.t.Context())
@@ -69,8 +69,8 @@ func secureFrom(addr string, roots *x509.CertPool) func(context.Context, string,
 	}
 }
 
-// Idle connections from 32 addresses, more than there may be, and more and more of them, keep nobody from
-// signing in, neither newcomers nor those who did before, and end nobody's session.
+// Idle connections from 32 addresses, more than there may be, and more and more of them, keep
+// nobody from signing in, neither newcomers nor those who did before, and end nobody's session.
 func TestIdleCrowd(t *testing.T) {
 	config, roots := testTLS(t)
 	ts := newTestServer(t, &Config{TLS: config, MaxPending: 256})
@@ -98,8 +98,8 @@ func TestIdleCrowd(t *testing.T) {
 	}
 }
 
-// trusting returns proxies at the addresses of a prefix, which say for whom they speak in a PROXY header or
-// in X-Forwarded-For.
+// trusting returns proxies at the addresses of a prefix, which say for whom they speak in a PROXY
+// header or in X-Forwarded-For.
 func trusting(t *testing.T, prefix string, header bool) *listen.Proxies {
 	t.Helper()
 	p, err := listen.NewProxies(&listen.ProxyOptions{Trusted: []netip.Prefix{netip.MustParsePrefix(prefix)}, PROXY: header})
@@ -109,7 +109,8 @@ func trusting(t *testing.T, prefix string, header bool) *listen.Proxies {
 	return p
 }
 
-// Without a login for some seconds in a server that is full, the oldest connection makes room for the newest.
+// Without a login for some seconds in a server that is full, the oldest connection makes room for
+// the newest.
 func TestOldestMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
@@ -155,8 +156,8 @@ func TestTooManySessions(t *testing.T) {
 	}
 }
 
-// Connections of one address have a rate, and those beyond cost no TLS handshake. A proxy's count at its
-// client's address.
+// Connections of one address have a rate, and those beyond cost no TLS handshake. A proxy's count
+// at its client's address.
 func TestConnectionsAreRated(t *testing.T) {
 	config, roots := testTLS(t)
 	ts := newTestServer(t, &Config{
@@ -195,8 +196,8 @@ func TestConnectionsAreRated(t *testing.T) {
 	}
 }
 
-// Requests of one address have a rate, whatever they ask for and however few connections they come over.
-// Those of a proxy count at its client's address, and its own have none.
+// Requests of one address have a rate, whatever they ask for and however few connections they come
+// over. Those of a proxy count at its client's address, and its own have none.
 func TestRequestsAreRated(t *testing.T) {
 	const burst = 10
 	tokens, err := token.Open(t.Context(), token.FileKeys(filepath.Join(t.TempDir(), "keys.json")), token.NewMemorySpender(), nil)

@@ -12,9 +12,9 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// attack opens idle connections to a server from 32 addresses of Linux's loopback network, 127.2.N.1, and more and more
-// until stop is called or there were 8192, no faster than the server closes others. When it returns there have been more
-// than it lets stay open.
+// attack opens idle connections to a server from 32 addresses of Linux's loopback network,
+// 127.2.N.1, and more and more until stop is called or there were 8192, no faster than the server
+// closes others. When it returns there have been more than it lets stay open.
 func (ts *testServer) attack(transport Transport) (stop func()) {
 	ts.t.Helper()
 	const workers, keep, most = 4, 96, 2048 // keep and most of each worker
@@ -50,8 +50,9 @@ func (ts *testServer) attack(transport Transport) (stop func()) {
 	return func() { cancel(); running.Wait() }
 }
 
-// Idle connections from 32 addresses, more than there may be, and more and more of them, keep nobody from an allocation,
-// neither newcomers nor those who had one before, and take it from nobody.
+// Idle connections from 32 addresses, more than there may be, and more and more of them, keep
+// nobody from an allocation, neither newcomers nor those who had one before, and take it from
+// nobody.
 func TestIdleCrowd(t *testing.T) {
 	for _, transport := range []Transport{TCP, TLS} {
 		t.Run(transport.String(), func(t *testing.T) {

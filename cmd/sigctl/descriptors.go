@@ -3,7 +3,8 @@ package main
 import "log/slog"
 
 // budget shares out the descriptors that this process may have: every table of connections, and the
-// relay's sockets, have a part of their own, so that whoever fills one takes nothing from the others.
+// relay's sockets, have a part of their own, so that whoever fills one takes nothing from the
+// others.
 type budget struct {
 	descriptors int // 0: no bound is known
 
@@ -26,11 +27,15 @@ func (o *serveOptions) budget(descriptors int) budget {
 	return serveBudget(descriptors, o.relay.maxAllocations)
 }
 
-// serveBudget is that of serve: an eighth each for files and other connections, for those who have not
-// signed in and for the relay's who have no allocation, five sixteenths for allocations, and the rest,
-// at least as much, for sessions. maxAllocations is how many allocations are wanted; 0: there is no relay.
+// serveBudget is that of serve: an eighth each for files and other connections, for those who have
+// not signed in and for the relay's who have no allocation, five sixteenths for allocations, and
+// the rest, at least as much, for sessions. maxAllocations is how many allocations are wanted; 0:
+// there is no relay.
 func serveBudget(descriptors, maxAllocations int) budget {
-	b := budget{descriptors: descriptors, pending: maxPending, turnPending: maxPending, allocations: maxAllocations}
+	b := budget{
+		descriptors: descriptors,
+		pending:     maxPending, turnPending: maxPending, allocations: maxAllocations,
+	}
 	if descriptors == 0 {
 		return b
 	}
@@ -39,12 +44,13 @@ func serveBudget(descriptors, maxAllocations int) budget {
 	if b.turnPending = b.pending; maxAllocations == 0 {
 		b.turnPending = 0
 	}
-	b.sessions = descriptors - min(descriptors/8, maxSpare) - b.pending - b.turnPending - 2*b.allocations
+	spare := min(descriptors/8, maxSpare)
+	b.sessions = descriptors - spare - b.pending - b.turnPending - 2*b.allocations
 	return b
 }
 
-// turnBudget is that of turn: an eighth each for files and for connections without an allocation, and the
-// rest for allocations.
+// turnBudget is that of turn: an eighth each for files and for connections without an allocation,
+// and the rest for allocations.
 func turnBudget(descriptors, maxAllocations int) budget {
 	b := budget{descriptors: descriptors, turnPending: maxPending, allocations: maxAllocations}
 	if descriptors == 0 {

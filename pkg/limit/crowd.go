@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// maxDepth is how deep a slot lies in a tree: below the root the groups of its network operator, its
-// network and its address.
+// maxDepth is how deep a slot lies in a tree: below the root the groups of its network operator,
+// its network and its address.
 const maxDepth = 3
 
 // path is the groups of one address, from the coarsest on.
@@ -36,8 +36,9 @@ func pathOf(addr netip.Addr, v4Bits int) path {
 // leaf is the finest group.
 func (p *path) leaf() netip.Prefix { return p.groups[p.depth-1] }
 
-// tree arranges the slots of one table by the groups of their addresses, so that whoever uses up the
-// table can be told from everyone else. All operations take O(log n). Its Pending's lock guards it.
+// tree arranges the slots of one table by the groups of their addresses, so that whoever uses up
+// the table can be told from everyone else. All operations take O(log n). Its Pending's lock guards
+// it.
 type tree struct {
 	max    int
 	root   group
@@ -46,6 +47,8 @@ type tree struct {
 }
 
 func newTree(max int) *tree { return &tree{max: max, groups: map[netip.Prefix]*group{}} }
+
+func (t *tree) hasRoom() bool { return t.root.count < t.max }
 
 // group is one node of a tree. It is a crowd if it holds more than its share.
 type group struct {
@@ -105,8 +108,8 @@ func (t *tree) remove(s *Slot) {
 	t.rank(leaf)
 }
 
-// rank puts a leaf that has changed, and the groups that it is part of, where they belong among their
-// siblings.
+// rank puts a leaf that has changed, and the groups that it is part of, where they belong among
+// their siblings.
 func (t *tree) rank(leaf *group) {
 	for g := leaf; g.parent != nil; g = g.parent {
 		siblings := &g.parent.children
@@ -126,9 +129,9 @@ func (t *tree) rank(leaf *group) {
 	}
 }
 
-// victim returns the slot that makes room for another: the oldest of the worst crowd, or the oldest of
-// all if there is no crowd. crowd is the finest crowd that the slot is part of; nil: none. The tree
-// holds at least one slot.
+// victim returns the slot that makes room for another: the oldest of the worst crowd, or the oldest
+// of all if there is no crowd. crowd is the finest crowd that the slot is part of; nil: none. The
+// tree holds at least one slot.
 func (t *tree) victim() (oldest *Slot, crowd *group) {
 	g := &t.root
 	for len(g.children) > 0 {
@@ -174,7 +177,8 @@ func (g *group) unlink(s *Slot) {
 // crowding is by how many of its shares g is too large, in 1024ths; 0: it is no crowd.
 func (g *group) crowding() int { return max(0, g.count-g.share) << 10 / g.share }
 
-// byCrowding is a heap of groups: the worst crowd first, and of equals the one with the oldest slot.
+// byCrowding is a heap of groups: the worst crowd first, and of equals the one with the oldest
+// slot.
 type byCrowding []*group
 
 func (h byCrowding) Len() int { return len(h) }

@@ -10,9 +10,9 @@ import (
 // knownGroups is how many address groups a Known remembers, about 2 MB of them.
 const knownGroups = 1 << 14
 
-// Known remembers the address groups (see Group) from which clients have proved who they are. Beyond
-// 16384 groups it forgets the one that was added or renewed least recently. A nil *Known remembers
-// none. It is safe for concurrent use.
+// Known remembers the address groups (see Group) from which clients have proved who they are.
+// Beyond 16384 groups it forgets the one that was added or renewed least recently. A nil *Known
+// remembers none. It is safe for concurrent use.
 type Known struct {
 	mu     sync.Mutex
 	groups *simplelru.LRU[netip.Prefix, struct{}]

@@ -11,9 +11,9 @@ import (
 // handshake and a sign-in over a slow path.
 const grace = 3 * time.Second
 
-// ConnRate is how fast connections of one address group may begin at a listener, unless it is configured
-// otherwise: 50 a second, 1000 at once. A TLS handshake costs up to 1.7 ms of a core, with RSA 2048, and
-// when a server was restarted all clients of an office come back at once.
+// ConnRate is how fast connections of one address group may begin at a listener, unless it is
+// configured otherwise: 50 a second, 1000 at once. A TLS handshake costs up to 1.7 ms of a core,
+// with RSA 2048, and when a server was restarted all clients of an office come back at once.
 func ConnRate() Rate { return Rate{PerSecond: 50, Burst: 1000} }
 
 // Reason says why a connection is refused a slot, or loses the one it has.
@@ -38,29 +38,31 @@ type PendingOptions struct {
 	Max int
 	// PerAddress is how many of them one address group may hold, default 256.
 	PerAddress int
-	// IPv4Bits is the length of the prefix that is an address group of IPv4: 32, the default, or 24.
+	// IPv4Bits is the length of the prefix that is an address group of IPv4: 32, the default, or
+	// 24.
 	IPv4Bits int
-	// Known are the addresses for which a quarter of the slots is kept, and to which Slot.Prove adds.
-	// Default none: the slots are for everyone.
+	// Known are the addresses for which a quarter of the slots is kept, and to which Slot.Prove
+	// adds. Default none: the slots are for everyone.
 	Known *Known
 }
 
-// Pending bounds the connections of clients that have not yet proved who they are. Each holds a Slot
-// until its client signs in or leaves. It is safe for concurrent use.
+// Pending bounds the connections of clients that have not yet proved who they are. Each holds a
+// Slot until its client signs in or leaves. It is safe for concurrent use.
 //
-// When the slots are used up, whoever used them up makes room: a new connection is given the slot of
-// the oldest connection of the worst crowd. A crowd is a group of addresses (an IPv6 /56, /48 or /32,
-// an IPv4 address or /24) that holds more than its share, and the worst is the one that exceeds its
-// share by the largest factor. So one machine, one network or one network operator pushes out its own
-// connections alone, however many addresses it has. Without a crowd the oldest connection of all makes
-// room.
+// When the slots are used up, whoever used them up makes room: a new connection is given the slot
+// of the oldest connection of the worst crowd. A crowd is a group of addresses (an IPv6 /56, /48 or
+// /32, an IPv4 address or /24) that holds more than its share, and the worst is the one that
+// exceeds its share by the largest factor. So one machine, one network or one network operator
+// pushes out its own connections alone, however many addresses it has. Without a crowd the oldest
+// connection of all makes room.
 //
 // Connections have 3 s in which only those outside their crowd can push them out: a flood from too
-// many networks to be a crowd refuses some of the newcomers, and those that are let in have the time
-// to sign in. A newcomer is refused in no other case, unless connections of its address begin too fast.
+// many networks to be a crowd refuses some of the newcomers, and those that are let in have the
+// time to sign in. A newcomer is refused in no other case, unless connections of its address begin
+// too fast.
 //
-// A quarter of the slots is kept for addresses from which somebody has signed in before, and follows
-// the same rules.
+// A quarter of the slots is kept for addresses from which somebody has signed in before, and
+// follows the same rules.
 type Pending struct {
 	o PendingOptions // set at construction
 
@@ -101,15 +103,17 @@ type Slot struct {
 // link is a slot's place in the list of one of its groups.
 type link struct{ previous, next *Slot }
 
-// Acquire returns a slot for a connection from addr, or why there is none. An invalid addr is that of
-// a proxy's connection until Slot.Move: Max alone bounds it.
+// Acquire returns a slot for a connection from addr, or why there is none. An invalid addr is that
+// of a proxy's connection until Slot.Move: Max alone bounds it.
 //
-// mayBegin is asked for connections that would not be refused otherwise, and before another one makes
-// room: it is the place for a rate. nil: they may. It must not wait.
+// mayBegin is asked for connections that would not be refused otherwise, and before another one
+// makes room: it is the place for a rate. nil: they may. It must not wait.
 //
-// The Pending calls evict once if the slot goes to another connection: from the goroutine that acquires
-// that, without a lock. It closes the connection, and must not wait for it.
-func (p *Pending) Acquire(addr netip.Addr, mayBegin func(netip.Addr) bool, evict func(Reason)) (*Slot, Reason) {
+// The Pending calls evict once if the slot goes to another connection: from the goroutine that
+// acquires that, without a lock. It closes the connection, and must not wait for it.
+func (p *Pending) Acquire(
+	addr netip.Addr, mayBegin func(netip.Addr) bool, evict func(Reason),
+) (*Slot, Reason) {
 	s := &Slot{pending: p, mayBegin: mayBegin, evict: evict}
 	if why := p.place(s, addr, false); why != None {
 		return nil, why
@@ -117,8 +121,8 @@ func (p *Pending) Acquire(addr netip.Addr, mayBegin func(netip.Addr) bool, evict
 	return s, None
 }
 
-// Reacquire is Acquire for a connection that was proved and is no longer: it is never refused, and makes
-// room as if all slots were older than 3 s.
+// Reacquire is Acquire for a connection that was proved and is no longer: it is never refused, and
+// makes room as if all slots were older than 3 s.
 func (p *Pending) Reacquire(addr netip.Addr, evict func(Reason)) *Slot {
 	s := &Slot{pending: p, evict: evict}
 	p.place(s, addr, true)
@@ -140,13 +144,15 @@ func (p *Pending) place(s *Slot, addr netip.Addr, always bool) (refused Reason) 
 	return None
 }
 
-func (p *Pending) placeLocked(s *Slot, addr netip.Addr, isKnown, always bool) (victim *Slot, why Reason, ok bool) {
+func (p *Pending) placeLocked(
+	s *Slot, addr netip.Addr, isKnown, always bool,
+) (victim *Slot, why Reason, ok bool) {
 	at, now := pathOf(addr, p.o.IPv4Bits), time.Now()
 	into := p.tableLocked(isKnown)
 	var crowd *group
 	if victim = p.oldestAtLocked(&at); victim != nil {
 		why, into = AddressFull, victim.tree
-	} else if into.root.count >= into.max {
+	} else if !into.hasRoom() {
 		victim, crowd = into.victim()
 		why = TableFull
 	}
@@ -166,7 +172,7 @@ func (p *Pending) placeLocked(s *Slot, addr netip.Addr, isKnown, always bool) (v
 
 // tableLocked is where a new slot goes. Those of known addresses use what is kept for them first.
 func (p *Pending) tableLocked(isKnown bool) *tree {
-	if isKnown && (p.known.root.count < p.known.max || p.strangers.root.count >= p.strangers.max) && p.known.max > 0 {
+	if isKnown && p.known.max > 0 && (p.known.hasRoom() || !p.strangers.hasRoom()) {
 		return p.known
 	}
 	return p.strangers
@@ -199,9 +205,9 @@ func (p *Pending) Len() int {
 	return p.strangers.root.count + p.known.root.count
 }
 
-// Move counts the connection at addr from now on, as a new one from there: a proxy has said for whom
-// it speaks. Where Acquire would have refused that, Move releases the slot and returns why. It does
-// nothing if the slot is released, or at that address group already.
+// Move counts the connection at addr from now on, as a new one from there: a proxy has said for
+// whom it speaks. Where Acquire would have refused that, Move releases the slot and returns why. It
+// does nothing if the slot is released, or at that address group already.
 func (s *Slot) Move(addr netip.Addr) (refused Reason) {
 	if s == nil || !s.leaveFor(addr) {
 		return None
@@ -222,7 +228,8 @@ func (s *Slot) leaveFor(addr netip.Addr) bool {
 // Release gives the slot back. Later calls do nothing.
 func (s *Slot) Release() { s.release() }
 
-// Prove gives the slot back because its client has proved who it is, and makes its address a known one.
+// Prove gives the slot back because its client has proved who it is, and makes its address a known
+// one.
 func (s *Slot) Prove() {
 	if addr := s.release(); addr.IsValid() {
 		s.pending.o.Known.Add(addr)

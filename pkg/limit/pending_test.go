@@ -48,7 +48,8 @@ func TestCrowdsPushOutTheirOwn(t *testing.T) {
 	}
 }
 
-// Too many networks to be a crowd: whoever gets in has the time to sign in, and the oldest makes room.
+// Too many networks to be a crowd: whoever gets in has the time to sign in, and the oldest makes
+// room.
 func TestFloodOfManyNetworks(t *testing.T) {
 	withTable(t, &PendingOptions{Max: 1024}, func(ta *pendingTable) {
 		first := ta.begin("198.51.100.1")
@@ -154,8 +155,8 @@ func TestKnownAddressesUseWhatIsFree(t *testing.T) {
 	})
 }
 
-// What a proxy's connections are is not known before it says so. They have half of the table, and no
-// bound of one address.
+// What a proxy's connections are is not known before it says so. They have half of the table, and
+// no bound of one address.
 func TestMove(t *testing.T) {
 	withTable(t, &PendingOptions{Max: 16, PerAddress: 2}, func(ta *pendingTable) {
 		var proxied []*pendingConn
@@ -191,7 +192,8 @@ func TestMove(t *testing.T) {
 	})
 }
 
-// A connection that may not begin pushes nobody out, and one that is refused takes nothing of the rate.
+// A connection that may not begin pushes nobody out, and one that is refused takes nothing of the
+// rate.
 func TestMayBegin(t *testing.T) {
 	withTable(t, &PendingOptions{Max: 2, PerAddress: 1}, func(ta *pendingTable) {
 		asked, may := 0, true
@@ -266,7 +268,8 @@ func TestIPv4Networks(t *testing.T) {
 	})
 }
 
-// Evicted connections give back and acquire from within the call, as those that share a goroutine do.
+// Evicted connections give back and acquire from within the call, as those that share a goroutine
+// do.
 func TestEvictCallsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPending(&PendingOptions{Max: 1})
