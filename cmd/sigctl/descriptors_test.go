@@ -66,7 +66,7 @@ func TestSoftLimitIsRaised(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", `ulimit -Hn 600 && ulimit -Sn 300 && exec "$0" -test.run '^TestSoftLimitIsRaised$' -test.v`, self)
+	cmd := exec.Command("sh", "-c", `ulimit -Sn 300 && ulimit -Hn 600 && exec "$0" -test.run '^TestSoftLimitIsRaised$' -test.v`, self)
 	cmd.Env = append(os.Environ(), inner+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil || !regexp.MustCompile("descriptors: (599|600)\n").Match(out) {
 		t.Errorf("with limits of 300 and 600: %v, %s", err, out)

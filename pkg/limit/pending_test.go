@@ -2,7 +2,9 @@ package limit
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -301,25 +303,47 @@ func TestKnownIsBounded(t *testing.T) {
 	}
 }
 
-// BenchmarkPendingFull is a connection that begins and ends in a table that is full.
-func BenchmarkPendingFull(b *testing.B) {
-	for name, address := range map[string]func(i int) netip.Addr{
-		"32 addresses": func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, byte(i % 32), 1}) },
-		"an IPv6 /32": func(i int) netip.Addr {
-			return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(i >> 16), byte(i >> 8), byte(i)})
-		},
-		"many networks": func(i int) netip.Addr { return netip.AddrFrom4([4]byte{byte(i >> 16), byte(i >> 8), byte(i), 1}) },
-	} {
-		b.Run(name, func(b *testing.B) {
-			p := NewPending(nil)
-			evict := func(Reason) {}
-			for i := range 8192 {
-				p.Acquire(address(i), nil, evict)
-			}
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				p.Reacquire(address(8192+i), evict) // pushes another out
-			}
-		})
+// Whatever happens in whatever order, and at once, the trees stay what they are.
+func TestPendingStaysSound(t *testing.T) {
+	withTable(t, &PendingOptions{Max: 64, PerAddress: 5, Known: NewKnown()}, func(ta *pendingTable) {
+		var workers sync.WaitGroup
+		for seed := range uint64(4) {
+			workers.Go(func() {
+				r := rand.New(rand.NewPCG(1, seed))
+				var open []*Slot
+				for range 2000 {
+					addr := randomAddr(r)
+					switch n := r.IntN(10); {
+					case len(open) == 0 || n < 5:
+						slot, _ := ta.Acquire(addr, nil, func(Reason) {})
+						open = append(open, slot)
+					case n == 5:
+						open = append(open, ta.Reacquire(addr, func(Reason) {}))
+					case n == 6:
+						open[r.IntN(len(open))].Move(addr)
+					case n == 7:
+						open[r.IntN(len(open))].Prove()
+					case n == 8:
+						open[r.IntN(len(open))].Release()
+					default:
+						time.Sleep(time.Second)
+					}
+				}
+			})
+		}
+		workers.Wait()
+		ta.wantSound()
+	})
+}
+
+// randomAddr returns one of few, with many groups in common, or none.
+func randomAddr(r *rand.Rand) netip.Addr {
+	a, b, c := byte(r.IntN(3)), byte(r.IntN(3)), byte(r.IntN(3))
+	switch r.IntN(5) {
+	case 0:
+		return netip.Addr{}
+	case 1, 2:
+		return netip.AddrFrom4([4]byte{10, a, b, c})
 	}
+	return netip.AddrFrom16([16]byte{0x20, 1, 0xd, a, 0, b, c << 1, 15: 1})
 }
