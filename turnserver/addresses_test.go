@@ -9,8 +9,9 @@ import (
 	"github.com/sigctl/sigctl/pkg/hostaddr"
 )
 
-// fakeAddresses are this machine's as the test says. Unlike a hostaddr.Watcher they have no goroutine that waits for the
-// kernel, which would stop the time of synctest. Linux binds every address of 127.0.0.0/8.
+// fakeAddresses are this machine's as the test says. Unlike a hostaddr.Watcher they have no
+// goroutine that waits for the kernel, which would stop the time of synctest. Linux binds every
+// address of 127.0.0.0/8.
 type fakeAddresses struct {
 	changed chan struct{}
 

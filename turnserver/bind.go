@@ -77,9 +77,9 @@ func hostIPs(host string) ([]netip.Addr, error) {
 	return []netip.Addr{unmap(at.AddrPort()).Addr()}, nil
 }
 
-// bindEach opens one port at all ips for all transports, or nothing. Port 0 becomes the port that the
-// kernel gives to the first place. Each transport needs a place: a wildcard of the other family may have
-// none yet.
+// bindEach opens one port at all ips for all transports, or nothing. Port 0 becomes the port that
+// the kernel gives to the first place. Each transport needs a place: a wildcard of the other family
+// may have none yet.
 func (s *Server) bindEach(ips []netip.Addr, port uint16, nets []netip.Prefix, transports []Transport) (opened []*listener, err error) {
 	defer func() {
 		if err != nil {
@@ -114,8 +114,8 @@ func (s *Server) bindEach(ips []netip.Addr, port uint16, nets []netip.Prefix, tr
 	return opened, nil
 }
 
-// openAll opens the listener's first places. Of a wildcard's addresses it leaves out those that cannot be
-// used now, and returns why one cannot.
+// openAll opens the listener's first places. Of a wildcard's addresses it leaves out those that
+// cannot be used now, and returns why one cannot.
 func (l *listener) openAll(nets []netip.Prefix) (unavailable, err error) {
 	for _, ip := range l.wanted(nets) {
 		if _, err := l.open(ip); err != nil {

@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	// retryAddresses is how soon an address is tried again that could not be bound: it may be tentative, on an
-	// interface that is down, or in use by another program.
+	// retryAddresses is how soon an address is tried again that could not be bound: it may be
+	// tentative, on an interface that is down, or in use by another program.
 	retryAddresses = 5 * time.Second
 
-	// goneAfter is how long an address must be gone until its sockets and allocations are closed. Those of an
-	// address that comes back before, as when a DHCP client restarts, go on.
+	// goneAfter is how long an address must be gone until its sockets and allocations are closed.
+	// Those of an address that comes back before, as when a DHCP client restarts, go on.
 	goneAfter = time.Minute
 )
 
@@ -25,7 +25,8 @@ type Addresses interface {
 	Watch() (changed <-chan struct{}, stop func())
 }
 
-// netsOf returns the networks of this machine, each as its own address there with the network's length.
+// netsOf returns the networks of this machine, each as its own address there with the network's
+// length.
 func netsOf(addresses []hostaddr.Address) []netip.Prefix {
 	nets := make([]netip.Prefix, len(addresses))
 	for i, a := range addresses {
@@ -53,8 +54,9 @@ func (s *Server) follow(ctx context.Context) {
 	}
 }
 
-// adoptAddresses makes policy, listeners and relayed addresses those of this machine's addresses as they are
-// now. The policy comes first: an address is no peer any more before anything else happens.
+// adoptAddresses makes policy, listeners and relayed addresses those of this machine's addresses as
+// they are now. The policy comes first: an address is no peer any more before anything else
+// happens.
 func (s *Server) adoptAddresses() {
 	nets := netsOf(s.Addresses.Current())
 	s.mu.Lock()
@@ -76,8 +78,8 @@ func (s *Server) adoptAddresses() {
 	}
 }
 
-// setHostLocked puts a policy in force that knows this machine's addresses. With it all that is known of peers
-// is looked up again, also for the flows that are open.
+// setHostLocked puts a policy in force that knows this machine's addresses. With it all that is
+// known of peers is looked up again, also for the flows that are open.
 func (s *Server) setHostLocked(nets []netip.Prefix) {
 	p := *s.policy.Load()
 	host := s.hostAddresses(nets)
@@ -89,8 +91,8 @@ func (s *Server) setHostLocked(nets []netip.Prefix) {
 	s.policy.Store(&p)
 }
 
-// noteGoneLocked keeps account of the addresses that this machine had, and returns those that have been gone for
-// goneAfter.
+// noteGoneLocked keeps account of the addresses that this machine had, and returns those that have
+// been gone for goneAfter.
 func (s *Server) noteGoneLocked(before, nets []netip.Prefix, now time.Time) (gone []netip.Addr) {
 	for _, prefix := range before {
 		if _, noted := s.gone[prefix.Addr()]; !noted {
@@ -145,8 +147,8 @@ func (l *listener) closeGoneLocked(gone []netip.Addr) {
 	}
 }
 
-// hostAddresses returns what the policy must know of this machine and server. It is called with mu held, or
-// before others know the server.
+// hostAddresses returns what the policy must know of this machine and server. It is called with mu
+// held, or before others know the server.
 func (s *Server) hostAddresses(nets []netip.Prefix) hostAddresses {
 	h := hostAddresses{nets: nets, reserved: s.Reserved}
 	for _, l := range s.listeners {

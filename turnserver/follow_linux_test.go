@@ -31,8 +31,9 @@ const (
 	lateHost = "9.9.9.9" // a public address, which no test machine has
 )
 
-// An address that this machine gets while the relay runs is this machine's at once, whatever permission there is for
-// it, and so are the network's broadcast addresses. It is a peer again when the machine has lost it.
+// An address that this machine gets while the relay runs is this machine's at once, whatever
+// permission there is for it, and so are the network's broadcast addresses. It is a peer again when
+// the machine has lost it.
 func TestLateAddressIsProtected(t *testing.T) {
 	addresses := newFakeAddresses(early)
 	ts := newTestServer(t, func(cfg *Config) { cfg.Addresses = addresses })
@@ -61,8 +62,8 @@ func TestLateAddressIsProtected(t *testing.T) {
 	c.wantOK(stun.MethodCreatePermission, c.permit(service))
 }
 
-// A wildcard serves and relays at an address that comes late. When the address is gone for a moment nothing ends; when it
-// is gone for longer its sockets and allocations do.
+// A wildcard serves and relays at an address that comes late. When the address is gone for a moment
+// nothing ends; when it is gone for longer its sockets and allocations do.
 func TestLateAddressIsServed(t *testing.T) {
 	var log syncBuffer
 	addresses := newFakeAddresses(early)

@@ -9,8 +9,8 @@ import (
 	"github.com/sigctl/sigctl/pkg/udp"
 )
 
-// Costs in tokens of Config.RequestRate. Work grows with what a request holds: one with 64 peers costs four to
-// seven.
+// Costs in tokens of Config.RequestRate. Work grows with what a request holds: one with 64 peers
+// costs four to seven.
 const (
 	requestUnit  = 256 // bytes: a request costs a token for each that it begins
 	allocateCost = 4   // of opening an allocation
@@ -34,8 +34,8 @@ func (s *settings) requestRate(allocations int) int64 {
 	return int64(s.RequestRate) * int64(max(1, allocations))
 }
 
-// admits reports whether the allocation's owner may make a request of that length now. It takes nothing: what comes
-// from the client's address may be somebody else's.
+// admits reports whether the allocation's owner may make a request of that length now. It takes
+// nothing: what comes from the client's address may be somebody else's.
 func (a *allocation) admits(now time.Duration, length int) bool {
 	cost := requestCost(length)
 	return a.requests.has(now, cost) && a.use.requests.has(now, cost)
@@ -57,8 +57,9 @@ func (a *allocation) takeRequest(now time.Duration, length int) bool {
 // requestPause is how often awaitRequest looks.
 const requestPause = 10 * time.Millisecond
 
-// awaitRequest waits until a request that came over a connection is within the rates, and counts it: the client would not
-// send it again. It runs on the connection's goroutine, so that the connection is not read meanwhile.
+// awaitRequest waits until a request that came over a connection is within the rates, and counts
+// it: the client would not send it again. It runs on the connection's goroutine, so that the
+// connection is not read meanwhile.
 func (a *allocation) awaitRequest(length int) bool {
 	for !a.takeRequest(a.server.allocations.bandwidth.now(), length) {
 		timer := time.NewTimer(requestPause)
@@ -75,9 +76,10 @@ func (a *allocation) awaitRequest(length int) bool {
 	return true
 }
 
-// requests are those of UDP clients, from the goroutines that read packets to the one that answers. Readers never wait: what
-// is more than a sender's share, or than all may have waiting, is dropped, and the client sends it again (RFC 8489
-// section 6.2.1). Requests of one five-tuple are answered in the order in which they came.
+// requests are those of UDP clients, from the goroutines that read packets to the one that answers.
+// Readers never wait: what is more than a sender's share, or than all may have waiting, is dropped,
+// and the client sends it again (RFC 8489 section 6.2.1). Requests of one five-tuple are answered
+// in the order in which they came.
 type requests struct {
 	ready chan struct{} // holds a value if something waits
 	pool  sync.Pool     // of *waitingRequest
@@ -110,7 +112,8 @@ func newRequests() *requests {
 	}
 }
 
-// put queues a message from c, who has the allocation a or none if that is nil, and reports whether there was room.
+// put queues a message from c, who has the allocation a or none if that is nil, and reports whether
+// there was room.
 func (r *requests) put(a *allocation, c client, message []byte) bool {
 	w := r.pool.Get().(*waitingRequest)
 	w.client, w.length = c, copy(w.buffer[:], message)

@@ -20,8 +20,8 @@ func (c *testClient) permission64() []byte {
 	return stun.MustBuild(append(setters, c.credentials()...)...).Raw
 }
 
-// One owner of an allocation sends far more CreatePermission requests than its rate allows. Others lose no packet and no
-// answer, and of the flood no more is answered than the rate allows.
+// One owner of an allocation sends far more CreatePermission requests than its rate allows. Others
+// lose no packet and no answer, and of the flood no more is answered than the rate allows.
 func TestRequestFlood(t *testing.T) {
 	const (
 		exchanges = 250

@@ -11,8 +11,8 @@ import (
 	"github.com/sigctl/sigctl/pkg/hostaddr"
 )
 
-// hostAddress returns the address from which this machine would reach the world now, or else its first
-// usable one, or else loopback.
+// hostAddress returns the address from which this machine would reach the world now, or else its
+// first usable one, or else loopback.
 func hostAddress(addresses []hostaddr.Address) netip.Addr {
 	for _, probe := range []string{"192.0.2.1:9", "[2001:db8::1]:9"} { // RFC 5737, RFC 3849; connecting UDP sends nothing
 		conn, err := net.Dial("udp", probe)
@@ -35,8 +35,8 @@ func hostAddress(addresses []hostaddr.Address) netip.Addr {
 
 var errNoAddress = errors.New("this machine has no address but loopback and link-local ones: others cannot reach it")
 
-// reachable returns errNoAddress if a listener is to be reached by other machines at any address of this one,
-// and there is none.
+// reachable returns errNoAddress if a listener is to be reached by other machines at any address of
+// this one, and there is none.
 func reachable(addresses []hostaddr.Address, listens ...string) error {
 	if slices.ContainsFunc(addresses, hostaddr.Address.IsUsable) || !slices.ContainsFunc(listens, isWildcard) {
 		return nil

@@ -22,8 +22,8 @@ func ip(t *testing.T, command string) {
 	}
 }
 
-// TestAnnounced changes the addresses of a network of its own, and wants each change at once. It needs
-// root.
+// TestAnnounced changes the addresses of a network of its own, and wants each change at once. It
+// needs root.
 func TestAnnounced(t *testing.T) {
 	runtime.LockOSThread() // and never unlocked: the thread ends with the test, and its network with it
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {

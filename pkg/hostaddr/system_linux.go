@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openSystem opens both sockets at once: later there may be no descriptor left, and a socket belongs
-// to the network namespace of the thread that opens it.
+// openSystem opens both sockets at once: later there may be no descriptor left, and a socket
+// belongs to the network namespace of the thread that opens it.
 func openSystem() (system, error) {
 	dumps, err := openNetlink(0)
 	if err != nil {
@@ -167,8 +167,8 @@ func errorOf(data []byte) error {
 	return os.NewSyscallError("list addresses", syscall.Errno(-int32(binary.NativeEndian.Uint32(data))))
 }
 
-// addressOf reads a message about an address. On a point-to-point interface IFA_ADDRESS is the other
-// machine's address and IFA_LOCAL this one's.
+// addressOf reads a message about an address. On a point-to-point interface IFA_ADDRESS is the
+// other machine's address and IFA_LOCAL this one's.
 func addressOf(m *syscall.NetlinkMessage) (Address, bool) {
 	if len(m.Data) < unix.SizeofIfAddrmsg {
 		return Address{}, false

@@ -23,7 +23,8 @@ type Address struct {
 	Tentative bool
 }
 
-// IsUsable reports whether programs on other machines can send to the address without naming an interface.
+// IsUsable reports whether programs on other machines can send to the address without naming an
+// interface.
 func (a Address) IsUsable() bool {
 	ip := a.Addr()
 	return ip.IsGlobalUnicast() && !a.Tentative
@@ -76,7 +77,8 @@ func open(system system, log *slog.Logger) (*Watcher, error) {
 	return w, nil
 }
 
-// Current returns the addresses in the system's order. The slice belongs to the Watcher and never changes.
+// Current returns the addresses in the system's order. The slice belongs to the Watcher and never
+// changes.
 func (w *Watcher) Current() []Address { return *w.current.Load() }
 
 // Watch returns a channel that receives a value when Current has changed. Changes that nobody has

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// A server that starts before its network says that it is not ready. When the network is up, it is ready:
-// it serves and relays at the addresses that have come, IPv6 ones once nobody else has them, and tells
-// clients of them.
+// A server that starts before its network says that it is not ready. When the network is up, it is
+// ready: it serves and relays at the addresses that have come, IPv6 ones once nobody else has them,
+// and tells clients of them.
 func TestServerBeforeItsNetwork(t *testing.T) {
 	t.Parallel()
 	const admin = "127.0.0.1:9091"
@@ -44,7 +44,8 @@ func TestServerBeforeItsNetwork(t *testing.T) {
 	until(t, "the server is not ready", func() bool { return strings.Contains(n.get("serve", admin, "/readyz"), " 503 ") })
 }
 
-// An address that the relay's machine gets later is its own: the relay forwards nothing to services there.
+// An address that the relay's machine gets later is its own: the relay forwards nothing to services
+// there.
 func TestLateAddressIsThisMachine(t *testing.T) {
 	t.Parallel()
 	const late = "9.9.7.1" // a public one, in a network of its own
