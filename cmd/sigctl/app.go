@@ -91,7 +91,7 @@ func (a *app) serve(ctx context.Context) error {
 	g.Go(func() error { trimMemory(ctx, a.signal.Sessions); return nil })
 	if a.relay != nil {
 		g.Go(func() error { return a.relay.serve(ctx) })
-		g.Go(func() error { watchURLs(ctx, a.addresses, a.relayURLs, a.log); return nil })
+		g.Go(watchURLs(ctx, a.addresses, a.relayURLs, a.log))
 	}
 	g.Go(func() error {
 		return serveOperations(ctx, a.operations, newMetrics(a.relay, a.signal.Stats), a.ready)

@@ -54,19 +54,23 @@ func isWildcard(listen string) bool {
 	return host == "" || err == nil && ip.IsUnspecified()
 }
 
-// watchURLs logs the relay's URLs when they change with this machine's addresses, until ctx ends.
-func watchURLs(ctx context.Context, addresses *hostaddr.Watcher, urls func() []string, log *slog.Logger) {
+// watchURLs returns what logs the relay's URLs, until ctx ends, when they change with this machine's
+// addresses. Changes count from now on.
+func watchURLs(ctx context.Context, addresses *hostaddr.Watcher, urls func() []string, log *slog.Logger) func() error {
 	changed, stop := addresses.Watch()
-	defer stop()
-	for last := urls(); ; {
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return
-		}
-		if now := urls(); !slices.Equal(now, last) {
-			log.Info("clients must now use other URLs for the relay", "urls", now)
-			last = now
+	last := urls()
+	return func() error {
+		defer stop()
+		for {
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return nil
+			}
+			if now := urls(); !slices.Equal(now, last) {
+				log.Info("clients must now use other URLs for the relay", "urls", now)
+				last = now
+			}
 		}
 	}
 }

@@ -106,7 +106,7 @@ func (t *turnApp) serve(ctx context.Context) error {
 	g.Go(func() error { return t.relay.serve(ctx) })
 	g.Go(func() error { return serveAdmin(ctx, t.admin, mux) })
 	g.Go(func() error { return serveOperations(ctx, t.operations, newMetrics(t.relay, nil), t.ready) })
-	g.Go(func() error { watchURLs(ctx, t.addresses, t.urls, t.log); return nil })
+	g.Go(watchURLs(ctx, t.addresses, t.urls, t.log))
 	g.Go(func() error { return watchSecrets(ctx, "secret", t.opts.relay.secret, t.secrets, t.log) })
 	return g.Wait()
 }
