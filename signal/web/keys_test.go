@@ -3,6 +3,7 @@
 package web
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/sigctl/sigctl/signal/web/webtest"
@@ -190,9 +191,15 @@ func pointerCall(alice, bob *webtest.Person, phone bool) {
 	alice.Type("by hand")
 	alice.Click("#send")
 	bob.WantHeard("by hand")
+	alice.WaitFor(`document.querySelector(".ours:last-of-type .received")`)
 	alice.SafetyCode()
+	alice.Click("#text")
+	alice.Type("never sent")
+	shot := fmt.Sprintf("%s-phone-%t", alice.T.Name()[len("TestPointer/"):], phone)
+	picture(alice, shot+"-call")
 	alice.Click("#hangup")
 	bob.WantEnded("alice hung up.")
+	picture(alice, shot+"-ended")
 	alice.Click("#again")
 	bob.WantText("#status", "Connected, direct")
 	alice.Click("#hangup")

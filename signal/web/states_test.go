@@ -225,7 +225,6 @@ const faults = `(() => {
 // leaves a picture of each in the directory SIGCTL_SCREENSHOTS, if that is set.
 func TestEveryStateCanBeUsed(t *testing.T) {
 	t.Parallel()
-	dir := os.Getenv("SIGCTL_SCREENSHOTS")
 	for _, state := range states {
 		t.Run(state.name, func(t *testing.T) {
 			p := state.lead(t, newFakeServer(t))
@@ -236,11 +235,17 @@ func TestEveryStateCanBeUsed(t *testing.T) {
 					for _, fault := range webtest.Eval[[]string](p, faults) {
 						t.Errorf("%s, %s: %s", screen, scheme, fault)
 					}
-					if dir != "" {
-						p.Shoot(filepath.Join(dir, state.name+"-"+screen+"-"+scheme+".png"))
-					}
+					picture(p, state.name+"-"+screen+"-"+scheme)
 				}
 			}
 		})
+	}
+}
+
+// picture leaves a picture of the page in the directory SIGCTL_SCREENSHOTS, if that is set.
+func picture(p *webtest.Person, name string) {
+	p.T.Helper()
+	if dir := os.Getenv("SIGCTL_SCREENSHOTS"); dir != "" {
+		p.Shoot(filepath.Join(dir, name+".png"))
 	}
 }
