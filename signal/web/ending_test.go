@@ -21,6 +21,15 @@ const keepSilent = `for (const label in channels) channels[label].onclose = null
 // what did not arrive, and it never gets to whoever calls next.
 func TestEndWithInputPending(t *testing.T) {
 	t.Parallel()
+	s := newFakeServer(t)
+	people := map[string]*webtest.Person{}
+	for _, name := range []string{"alice", "bob", "carol"} {
+		p := newPerson(t, s, name, noReceipts, keepChannels, keepConnections)
+		p.SignIn(name + "-password")
+		p.WantVisible("#app")
+		people[name] = p
+	}
+	alice, bob, carol := people["alice"], people["bob"], people["carol"]
 	for _, tt := range []struct {
 		name string
 		end  func(s *fakeServer, alice, bob *webtest.Person)
@@ -37,14 +46,14 @@ func TestEndWithInputPending(t *testing.T) {
 			webtest.Eval[any](bob, `(() => {`+keepSilent+` connections.at(-1).close(); })()`)
 		}, "bob hung up.", true},
 		{"leave", func(s *fakeServer, _, _ *webtest.Person) {
-			s.inject("alice", message{"type": "leave", "name": "bob", "call": s.sent("alice", "offer")[0]["call"]})
+			s.inject("alice", message{"type": "leave", "name": "bob", "call": lastCall(s)})
 		}, "bob hung up.", true},
 		{"reject", func(s *fakeServer, _, _ *webtest.Person) {
-			s.inject("alice", message{"type": "reject", "name": "bob", "call": s.sent("alice", "offer")[0]["call"], "reason": "declined"})
+			s.inject("alice", message{"type": "reject", "name": "bob", "call": lastCall(s), "reason": "declined"})
 		}, "bob declined.", true},
 		{"connection failed", func(_ *fakeServer, alice, _ *webtest.Person) {
-			webtest.Eval[any](alice, `Object.defineProperty(connections[0], "connectionState", { value: "failed" }),
-				void connections[0].dispatchEvent(new Event("connectionstatechange"))`)
+			webtest.Eval[any](alice, `Object.defineProperty(connections.at(-1), "connectionState", { value: "failed" }),
+				void connections.at(-1).dispatchEvent(new Event("connectionstatechange"))`)
 		}, "The connection was lost.", true},
 		{"broken protocol", func(_ *fakeServer, _, bob *webtest.Person) {
 			webtest.Eval[any](bob, `channels.control.send("?")`)
@@ -63,29 +72,32 @@ func TestEndWithInputPending(t *testing.T) {
 			bob.Click("#hangup")
 		}, "bob hung up.", false},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			s := newFakeServer(t)
-			people := map[string]*webtest.Person{}
-			for _, name := range []string{"alice", "bob", "carol"} {
-				p := newPerson(t, s, name, noReceipts, keepChannels, keepConnections)
-				p.SignIn(name + "-password")
-				p.WantVisible("#app")
-				people[name] = p
-			}
-			alice, bob, carol := people["alice"], people["bob"], people["carol"]
-			alice.Call("bob")
-			alice.WantText("#status", "Connected, direct")
-			bob.Say("hello")
-			alice.WantHeard("hello")
-			alice.Say("sent")
-			bob.WantHeard("sent")
-			alice.Type("only for bob")
-			tt.end(s, alice, bob)
-			alice.WantEnded(tt.want)
-			wantUndelivered(alice, tt.lost)
-			wantNothingLeft(alice, carol)
-		})
+		t.Log(tt.name)
+		alice.Call("bob")
+		alice.WantText("#status", "Connected, direct")
+		bob.Say("hello")
+		alice.WantHeard("hello")
+		alice.Say("sent, before: " + tt.name)
+		bob.WantHeard("sent, before: " + tt.name)
+		alice.Type("only for bob")
+		tt.end(s, alice, bob)
+		alice.WantEnded(tt.want)
+		wantUndelivered(alice, tt.lost)
+		wantNothingLeft(alice, carol, "only for carol, after: "+tt.name)
+		s.release(0)
+		if webtest.Eval[bool](bob, `document.getElementById("signin").checkVisibility()`) {
+			bob.SignIn("bob-password")
+			bob.WantVisible("#app")
+		} else {
+			bob.WantVisible("#ended")
+		}
 	}
+}
+
+// lastCall is the id of alice's latest call.
+func lastCall(s *fakeServer) any {
+	offers := s.sent("alice", "offer")
+	return offers[len(offers)-1]["call"]
 }
 
 // wantUndelivered checks what alice is told about "sent", and about what she typed.
@@ -110,15 +122,19 @@ func wantUndelivered(alice *webtest.Person, lost bool) {
 }
 
 // wantNothingLeft has carol call, who must hear what is for her and nothing else.
-func wantNothingLeft(alice, carol *webtest.Person) {
+func wantNothingLeft(alice, carol *webtest.Person, text string) {
 	alice.T.Helper()
+	const messages = `document.querySelectorAll(".message").length`
+	before := webtest.Eval[int](carol, messages)
 	carol.Call("alice")
 	alice.WantText("#status", "Connected, direct")
 	carol.WantText("#status", "Connected, direct")
 	alice.Click("#text")
-	alice.Type("only for carol\r")
-	carol.WantHeard("only for carol")
-	if got := webtest.Eval[int](carol, `document.querySelectorAll(".message").length`); got != 1 {
-		alice.T.Errorf("carol got %d messages, want one", got)
+	alice.Type(text + "\r")
+	carol.WantHeard(text)
+	if got := webtest.Eval[int](carol, messages); got != before+1 {
+		alice.T.Errorf("carol got %d messages, want one", got-before)
 	}
+	carol.Click("#hangup")
+	alice.WantEnded("carol hung up.")
 }
