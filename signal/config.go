@@ -150,6 +150,9 @@ type Config struct {
 	// Logger gets a line per login and per end of a session. Default: nothing
 	// is logged.
 	Logger *slog.Logger
+
+	// neverPing is for tests of clients that do not read: on a slow machine their pings time out.
+	neverPing bool
 }
 
 const minTokenTTL = 5 * time.Minute

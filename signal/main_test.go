@@ -51,13 +51,14 @@ func newTestServer(t testing.TB, cfg *Config) *testServer {
 }
 
 // newNarrowServer starts a server whose sockets, and those of its clients, buffer little. A client
-// that does not read is noticed soon then, however much the kernel would buffer.
+// that does not read is noticed soon then, however much the kernel would buffer. It is not pinged.
 func newNarrowServer(t *testing.T, cfg *Config) *testServer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.neverPing = true
 	ts := startServer(t, cfg, narrowListener{l})
 	ts.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)

@@ -85,8 +85,10 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	for _, l := range listeners {
 		go func() { served <- s.accept(s.admission.listen(l)) }()
 	}
-	pinged := make(chan struct{})
-	go func() { defer close(pinged); s.pingLoop(ctx) }()
+	var pinging sync.WaitGroup
+	if !s.cfg.neverPing {
+		pinging.Go(func() { s.pingLoop(ctx) })
+	}
 
 	var err error
 	serving := len(listeners)
@@ -102,7 +104,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	for range serving {
 		<-served
 	}
-	<-pinged
+	pinging.Wait()
 	return err
 }
 

@@ -1,6 +1,11 @@
 package main
 
-import "log/slog"
+import (
+	"context"
+	"log/slog"
+
+	"github.com/sigctl/sigctl/turnserver"
+)
 
 // budget shares out the descriptors that this process may have: every table of connections, and the
 // relay's sockets, have a part of their own, so that whoever fills one takes nothing from the
@@ -62,11 +67,17 @@ func turnBudget(descriptors, maxAllocations int) budget {
 	return b
 }
 
-// warn says that there are fewer allocations than --max-allocations wants.
+// warn says that there are fewer allocations than --max-allocations wants. That is a warning only
+// where somebody asked for more than the default.
 func (b *budget) warn(log *slog.Logger, o *relayOptions) {
-	if b.allocations < o.maxAllocations {
-		log.Warn("too few descriptors for --"+o.prefix+"max-allocations", "descriptors", b.descriptors,
-			"wanted", o.maxAllocations, "allocations", b.allocations,
-			"hint", "raise the hard limit, ulimit -Hn or LimitNOFILE= of the service, or ask for fewer")
+	if b.allocations >= o.maxAllocations {
+		return
 	}
+	level := slog.LevelWarn
+	if o.maxAllocations == turnserver.DefaultMaxAllocations {
+		level = slog.LevelDebug
+	}
+	log.Log(context.Background(), level, "too few descriptors for --"+o.prefix+"max-allocations",
+		"descriptors", b.descriptors, "wanted", o.maxAllocations, "allocations", b.allocations,
+		"hint", "raise the hard limit, ulimit -Hn or LimitNOFILE= of the service, or ask for fewer")
 }

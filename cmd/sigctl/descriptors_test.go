@@ -44,6 +44,10 @@ func TestBudgetWarns(t *testing.T) {
 		t.Errorf("with plenty of descriptors: %s", &text)
 	}
 	b = serveBudget(1024, o.maxAllocations)
+	if b.warn(log, o); text.Len() > 0 {
+		t.Errorf("nobody asked for so many allocations: %s", &text)
+	}
+	o.maxAllocations = 20_000
 	b.warn(log, o)
 	for _, want := range []string{"--turn-max-allocations", "descriptors=1024", "allocations=160"} {
 		if !strings.Contains(text.String(), want) {
