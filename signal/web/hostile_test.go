@@ -100,7 +100,7 @@ func TestOfferThatCannotBeTrustedIsRefused(t *testing.T) {
 		t.Log(name)
 		webtest.Eval[any](mallory, `void (window.change = (sdp) => `+change+`)`)
 		mallory.Call("alice")
-		alice.WantEnded("The call could not be set up.")
+		alice.WantText("#find-hint", "mallory called, but no connection could be made.")
 		mallory.WantEnded("The call could not be set up.")
 	}
 }

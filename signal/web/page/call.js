@@ -12,6 +12,7 @@ const maxTasks = 64;
 
 // Call is one call with peer. id is "" if the caller gave none; relayOnly: all goes
 // through a relay. It calls
+//   on.admit()         before it opens: whether it may; if not, it has been ended
 //   on.send(message)   to send a signaling message about this call
 //   on.state(state)    "connecting", "open" or "interrupted"
 //   on.receipts(yes)   when it opens: whether texts are confirmed
@@ -47,6 +48,7 @@ export class Call {
     this.#pc.onicecandidate = (event) => this.#outgoing.add(event.candidate);
     this.#pc.onconnectionstatechange = () => this.#onConnection();
     this.#channels = new Channels(this.#pc, caller, {
+      admit: () => on.admit(),
       open: (receipts) => this.#onOpen(receipts),
       text: (text) => on.text(text),
       received: (n) => on.received(n),

@@ -13,6 +13,7 @@ const helloTimeout = 2_000; // ms
 const byteLength = (text) => new TextEncoder().encode(text).length;
 
 // Channels are those of one RTCPeerConnection. It calls, from construction on,
+//   on.admit()         before it opens: whether it may; if not, close has been called
 //   on.open(receipts)  once, when texts can be sent; receipts: whether they are confirmed
 //   on.text(text)      for each text of the other side
 //   on.received(n)     when the other side has taken our first n texts
@@ -55,7 +56,7 @@ export class Channels {
   close(reason, closed) {
     clearTimeout(this.#timer);
     this.#receipts.close();
-    this.#on = { open() {}, text() {}, received() {}, hangup() {}, closed() {}, fault() {} };
+    this.#on = { admit: () => false, open() {}, text() {}, received() {}, hangup() {}, closed() {}, fault() {} };
     if (reason === undefined || this.#control?.readyState !== "open") return closed();
     const timer = setTimeout(closed, 1_000);
     this.#control.onclose = () => {
@@ -88,9 +89,10 @@ export class Channels {
     channel.onclose = () => this.#on.closed();
   }
 
-  // greet sends our hello, the first message on control: the caller's when control
-  // opens, the callee's in answer. Of a channel that came from the other side,
-  // Chromium can say "open" too early, lose what is sent, and say it once more.
+  // greet sends our hello, the first message on control. The caller sends it when control
+  // opens. The callee answers once the call may open, so that no caller takes a refused
+  // call for a connected one. Of a channel that came from the other side, Chromium can
+  // say "open" too early, lose what is sent, and say it once more.
   #greet() {
     this.#tell({ type: "hello", received: this.#receipts.taken, version });
   }
@@ -98,7 +100,11 @@ export class Channels {
   #takeChat(channel) {
     this.#chat = channel;
     this.#watch(channel);
-    channel.onmessage = (event) => this.#guard(() => this.#onText(event.data));
+    channel.onmessage = (event) => this.#guard(() => {
+      // Our hello may still be on its way to the caller, but never to the callee.
+      if (!this.#caller && !this.#ready) throw new Error("text before hello");
+      this.#onText(event.data);
+    });
     channel.onopen = () => this.#open(); // may come twice, see greet
     this.#open();
   }
@@ -114,6 +120,7 @@ export class Channels {
   }
 
   #fallBack() {
+    if (!this.#on.admit()) return;
     this.#other.onmessage = (event) => this.#guard(() => this.#onText(event.data));
     this.#receipts.close();
     this.#ready = true;
@@ -132,16 +139,16 @@ export class Channels {
       this.#other.close();
       this.#other = null;
     }
-    if (!this.#caller) {
-      this.#greet();
-      this.#tell({ type: "connected" }); // nobody is asked: every call is taken
-    }
     this.#open();
   }
 
   #open() {
-    if (this.#ready || !this.#receipts.greeted || this.#chat?.readyState !== "open") return;
+    if (this.#ready || !this.#receipts.greeted || this.#chat?.readyState !== "open" || !this.#on.admit()) return;
     this.#ready = true;
+    if (!this.#caller) {
+      this.#greet();
+      this.#tell({ type: "connected" }); // nobody is asked: every call is accepted
+    }
     this.#on.open(true);
   }
 
@@ -149,7 +156,8 @@ export class Channels {
     if (typeof data !== "string" || data.length > maxControl) throw new Error("control message of a wrong form");
     const message = JSON.parse(data);
     if (message?.type === "hello") return this.#onHello(message);
-    if (!this.#receipts.greeted && !this.#ready) throw new Error("control message before hello");
+    const early = !this.#receipts.greeted && !this.#ready;
+    if (early && message.type !== "hangup") throw new Error("control message before hello");
     if (message.type === "received") this.#on.received(this.#receipts.confirm(message.n));
     if (message.type === "hangup") this.#on.hangup(String(message.reason ?? ""));
   }

@@ -9,13 +9,16 @@ import { Roster } from "./roster.js";
 import { Signaling } from "./signaling.js";
 import { endText, expiredText } from "./texts.js";
 import { Tokens } from "./tokens.js";
+import { Unconnected } from "./unconnected.js";
 
 const iceMargin = 60; // s for which ICE credentials must still be good
+const quietEnds = new Set(["busy", "hangup", "server"]); // of incoming calls, by us
 
 // Session calls
 //   on.people(names, total)  when someone came or left; names is sorted and bounded
 //   on.permitted(chat)       at first, and when that changes: whether chatting is allowed
-//   on.call(call)            when a call begins; incoming ones have call.caller false
+//   on.call(call)            when the person has a call: an incoming one (call.caller is
+//                            false) once it has connected
 //   on.state, on.receipts, on.path, on.text, on.received   see Call
 //   on.ended(text)           when the call ended
 //   on.notice(text)          when a call could not be begun or taken
@@ -30,7 +33,8 @@ export class Session {
   #ice;
   #relayOnly = false;
   #mayChat = true;
-  #call = null;
+  #call = null; // the one that the person has, or had last
+  #unconnected = new Unconnected(); // incoming calls that nobody has seen yet
   #inbox = Promise.resolve(); // messages are handled one after the other
 
   constructor(on) {
@@ -60,16 +64,21 @@ export class Session {
   // signOut ends the call and the session.
   signOut() {
     this.hangUp();
+    for (const call of this.#unconnected.clear()) call.leave("hangup");
     this.#close();
   }
 
-  // call calls a person; nothing happens during another call.
+  // call calls a person, or accepts the call that this person is just making. Nothing
+  // happens during another call.
   async call(peer) {
     await this.#enqueue(async () => {
       if (this.#inCall()) return;
-      const id = newCallId();
-      await this.#begin({ peer, id, caller: true });
-      this.#call.start();
+      const theirs = this.#unconnected.of(peer);
+      if (theirs) return this.#accept(theirs);
+      const call = await this.#create({ peer, id: newCallId(), caller: true });
+      if (this.#inCall()) return call.drop(); // an incoming call has just connected
+      this.#show(call);
+      call.start();
     });
   }
 
@@ -127,23 +136,34 @@ export class Session {
       case "offer": return this.#onOffer(message);
       case "expiring": return void this.#renewal.start(message.expires); // messages do not wait for it
       case "error": return; // of what needed no answer
-      default: if (this.#call?.owns(message) && !this.#call.ended) this.#call.receive(message);
+      default: this.#owner(message)?.receive(message);
     }
+  }
+
+  // owner returns the call that a signaling message is about, if there is one.
+  #owner(message) {
+    return this.#inCall() && this.#call.owns(message) ? this.#call : this.#unconnected.owner(message);
   }
 
   // onOffer answers a call, or renegotiates it. Of two calls that cross, the one
   // with the lesser id stays (Glare); one without an id never does.
   async #onOffer(message) {
     const { name, call: id = "" } = message;
+    const known = this.#owner(message);
+    if (known && !known.offering) return known.receive(message);
     const ours = this.#inCall() ? this.#call : null;
     const crossing = ours?.offering && ours.peer === name;
-    if (ours && !crossing && ours.owns(message)) return ours.receive(message);
-    if (ours && !crossing) return this.#reject(message, "busy");
+    if (!crossing && (ours || !this.#unconnected.mayCall(name))) return this.#reject(message, "busy");
     if (!this.#mayTake(message)) return this.#reject(message, "unsupported");
     if (crossing && (id === "" || ours.id < id || (ours.id === id && this.name < name))) return;
-    ours?.drop();
-    await this.#begin({ peer: name, id, caller: false });
-    this.#call.receive(message);
+    const call = await this.#create({ peer: name, id, caller: false });
+    if (crossing && !ours.ended) {
+      ours.drop();
+      this.#show(call);
+    } else {
+      this.#unconnected.add(call);
+    }
+    call.receive(message);
   }
 
   // mayTake tells whether we and the caller may have the call, or says why not.
@@ -159,18 +179,52 @@ export class Session {
   }
 
   #reject({ name, call }, reason) {
+    if (!this.#unconnected.mayRefuse(name)) return;
     this.#outbox.tell({ type: "reject", name, ...(call && { call }), reason });
   }
 
-  async #begin({ peer, id, caller }) {
+  async #create({ peer, id, caller }) {
     const iceServers = await this.#iceServers();
     const call = new Call({ peer, id, caller, iceServers, relayOnly: this.#relayOnly, on: {
       ...this.#on,
       send: (message) => this.#sendOf(call, message),
-      end: (reason, byThem) => this.#on.ended(endText(reason, byThem, peer)),
+      admit: () => this.#admit(call),
+      end: (reason, byThem) => this.#ended(call, endText(reason, byThem, peer), !byThem && quietEnds.has(reason)),
     } });
+    return call;
+  }
+
+  // accept shows an incoming call before it has connected.
+  #accept(call) {
+    this.#unconnected.remove(call);
+    this.#show(call);
+  }
+
+  // show makes a call the one that the person has.
+  #show(call) {
     this.#call = call;
     this.#on.call(call);
+  }
+
+  // admit shows a call that has connected, if it is not yet. It reports false, and ends
+  // the call, if the person has another one.
+  #admit(call) {
+    if (call === this.#call) return true;
+    this.#unconnected.connected(call);
+    if (!this.#inCall()) {
+      this.#show(call);
+      return true;
+    }
+    call.leave("busy");
+    return false;
+  }
+
+  // ended says why a call ended. Of one that was never shown it only says, unless
+  // quiet, that somebody called.
+  #ended(call, text, quiet = false) {
+    if (call === this.#call) return this.#on.ended(text);
+    this.#unconnected.failed(call);
+    if (!quiet) this.#on.notice(`${call.peer} called, but no connection could be made.`);
   }
 
   // sendOf sends a message of a call. An offer or answer that the server refuses
@@ -188,7 +242,7 @@ export class Session {
   #refuse(call, text) {
     if (call.ended) return;
     call.drop();
-    this.#on.ended(text);
+    this.#ended(call, text);
   }
 
   // iceServers fetches fresh ones when the credentials at hand end soon; if that
@@ -205,6 +259,7 @@ export class Session {
   #lose(text, code) {
     this.#close();
     if (this.#inCall() && !this.#call.connected) this.#call.end("server", false);
+    for (const call of this.#unconnected.clear()) call.end("server", false);
     this.#on.lost(code === 4503 ? expiredText(this.#renewal.fault) : text, this.#inCall());
   }
 }
