@@ -34,7 +34,7 @@ export class Session {
   #relayOnly = false;
   #mayChat = true;
   #call = null; // the one that the person has, or had last
-  #unconnected = new Unconnected(); // incoming calls that nobody has seen yet
+  #unconnected = new Unconnected(); // incoming calls, not shown yet
   #inbox = Promise.resolve(); // messages are handled one after the other
 
   constructor(on) {
@@ -206,8 +206,8 @@ export class Session {
     this.#on.call(call);
   }
 
-  // admit shows a call that has connected, if it is not yet. It reports false, and ends
-  // the call, if the person has another one.
+  // admit shows an incoming call that has connected, unless it is shown already. If the
+  // person has another call, it ends this one and reports false.
   #admit(call) {
     if (call === this.#call) return true;
     this.#unconnected.connected(call);
@@ -219,8 +219,8 @@ export class Session {
     return false;
   }
 
-  // ended says why a call ended. Of one that was never shown it only says, unless
-  // quiet, that somebody called.
+  // ended says why the person's call ended. Nobody has seen any other call: unless quiet,
+  // it says that somebody called.
   #ended(call, text, quiet = false) {
     if (call === this.#call) return this.#on.ended(text);
     this.#unconnected.failed(call);
