@@ -104,7 +104,7 @@ func testSpentExpires(t *testing.T, s testServer) {
 			t.Errorf("Spend(%s): %v", id, err)
 		}
 		got, err := s.raw.PTTL(t.Context(), "sigctl:token:spent:"+id).Result()
-		took := time.Since(began) // on a slow machine what is kept briefly may be gone already
+		took := time.Since(began)            // on a slow machine what is kept briefly may be gone already
 		const clock = 100 * time.Millisecond // Redis counts whole ones, by a clock of its own
 		least, most := max(keep, time.Second)-clock, max(keep, 0)+2*time.Second+clock
 		if err != nil || got > most || got+took < least {
