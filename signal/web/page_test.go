@@ -270,10 +270,13 @@ func TestCandidatesForSomeoneWhoIsGone(t *testing.T) {
 			s.inject(from.Name, message{"type": "error", "code": "peer_offline", "ref": m["id"], "name": m["name"], "call": m["call"]})
 			s.join("carol")
 			from.WantPerson("carol") // which comes after the error
-			if open {
+			switch {
+			case open:
 				from.WantText("#status", "Connected, direct")
-			} else {
-				from.WantText("#ended-text", str(m["name"])+" is not here.")
+			case from == people[0]:
+				from.WantText("#ended-text", "bob is not here.")
+			default: // it has not been shown the call
+				from.WantText("#find-hint", "alice called, but no connection could be made.")
 			}
 		})
 	}

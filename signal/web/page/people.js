@@ -18,7 +18,7 @@ export class People {
   // oncall gets the name of the person to call.
   constructor(oncall) {
     this.#oncall = oncall;
-    onEvent(this.#field, "input", () => this.#render());
+    onEvent(this.#field, "input", () => this.#search());
     onEvent(byId("find"), "submit", (event) => {
       event.preventDefault();
       this.#callTyped();
@@ -67,7 +67,7 @@ export class People {
     if (this.#inCall) return this.say("Hang up first to call someone else.");
     if (this.#muted) return this.say(mutedText);
     this.#field.value = "";
-    this.#render();
+    this.#search();
     this.#oncall(name);
   }
 
@@ -77,6 +77,13 @@ export class People {
     this.say(name ? "A name has letters, digits and . _ @ + - only." : "Type a name to call.");
   }
 
+  // search shows the names that match what is typed.
+  #search() {
+    this.say("");
+    this.#render();
+  }
+
+  // render leaves alone what say has said: people come and go at any time.
   #render() {
     const typed = this.#field.value.trim().toLowerCase();
     const found = this.#names.filter((name) => name.toLowerCase().includes(typed));
@@ -88,7 +95,7 @@ export class People {
     const more = this.#total - this.#names.length;
     byId("people-more").hidden = more <= 0;
     byId("people-more").textContent = `and ${more} more: type a name to call`;
-    this.say(typed && this.#total && !found.length ? "Press Enter to call this name." : "");
+    if (typed && this.#total && !found.length) this.say("Press Enter to call this name.");
   }
 }
 
