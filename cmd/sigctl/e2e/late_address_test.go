@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -28,12 +29,13 @@ func TestServerBeforeItsNetwork(t *testing.T) {
 	n.ip("serve", "address add "+at+"/24 dev eth0")
 	n.ip("serve", "route add default via "+subnets["serve"]+".1")
 	n.ip("serve", "address add 2001:db8:77::2/64 dev eth0")
-	for _, want := range []string{
+	for _, want := range []string{ // in whatever order
 		`clients must now use other URLs .*turn:` + at + `:3478`,
 		`clients are served at another address" addr=` + at + ` port=3478 transport=UDP`,
 		`clients are served at another address" addr=2001:db8:77::2 port=3478 transport=UDP`,
 	} {
-		s.wantStatus(want)
+		line := regexp.MustCompile(want)
+		until(t, "serve logs "+want, func() bool { return line.MatchString(s.err.all()) })
 	}
 	if got := n.get("serve", admin, "/readyz"); !strings.Contains(got, " 200 ") {
 		t.Errorf("with a network: got %s, want 200", got)
