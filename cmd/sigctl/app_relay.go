@@ -29,7 +29,6 @@ func (a *app) openRelay(context.Context) (err error) {
 
 		MaxPending: a.budget.turnPending, MaxAllocations: a.budget.allocations,
 	}
-	a.budget.warn(a.log, &a.opts.relay)
 	trusted, err := parsePrefixes("trusted-proxy", a.opts.proxy.trusted)
 	if err != nil {
 		return err
@@ -37,6 +36,7 @@ func (a *app) openRelay(context.Context) (err error) {
 	if a.relay, err = listenRelay(&a.opts.relay, cfg, trusted); err != nil {
 		return err
 	}
+	a.budget.report(a.log, &a.opts.relay)
 	for name, until := range a.kicked {
 		a.relay.Kick(name, until)
 	}

@@ -67,15 +67,15 @@ func turnBudget(descriptors, maxAllocations int) budget {
 	return b
 }
 
-// warn says that there are fewer allocations than --max-allocations wants. That is a warning only
+// report says that there are fewer allocations than --max-allocations wants. That is a warning
 // where somebody asked for more than the default.
-func (b *budget) warn(log *slog.Logger, o *relayOptions) {
+func (b *budget) report(log *slog.Logger, o *relayOptions) {
 	if b.allocations >= o.maxAllocations {
 		return
 	}
 	level := slog.LevelWarn
 	if o.maxAllocations == turnserver.DefaultMaxAllocations {
-		level = slog.LevelDebug
+		level = slog.LevelInfo
 	}
 	log.Log(context.Background(), level, "too few descriptors for --"+o.prefix+"max-allocations",
 		"descriptors", b.descriptors, "wanted", o.maxAllocations, "allocations", b.allocations,

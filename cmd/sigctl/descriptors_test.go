@@ -35,21 +35,22 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-func TestBudgetWarns(t *testing.T) {
+func TestBudgetReports(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, nil))
 	o := &relayOptions{prefix: "turn-", maxAllocations: 10_000}
 	b := serveBudget(1<<20, o.maxAllocations)
-	if b.warn(log, o); text.Len() > 0 {
+	if b.report(log, o); text.Len() > 0 {
 		t.Errorf("with plenty of descriptors: %s", &text)
 	}
 	b = serveBudget(1024, o.maxAllocations)
-	if b.warn(log, o); text.Len() > 0 {
-		t.Errorf("nobody asked for so many allocations: %s", &text)
+	if b.report(log, o); !strings.Contains(text.String(), "level=INFO") {
+		t.Errorf("by default: got %q, want a line of level INFO", &text)
 	}
+	text.Reset()
 	o.maxAllocations = 20_000
-	b.warn(log, o)
-	for _, want := range []string{"--turn-max-allocations", "descriptors=1024", "allocations=160"} {
+	b.report(log, o)
+	for _, want := range []string{"level=WARN", "--turn-max-allocations", "descriptors=1024", "allocations=160"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in %s", want, &text)
 		}

@@ -80,7 +80,6 @@ func (t *turnApp) openRelay() error {
 		return err
 	}
 	b := turnBudget(descriptors(), t.opts.relay.maxAllocations)
-	b.warn(t.log, &t.opts.relay)
 	t.relay, err = listenRelay(&t.opts.relay, &turnserver.Config{
 		TLS:       t.tls.config(),
 		Addresses: t.addresses,
@@ -92,10 +91,12 @@ func (t *turnApp) openRelay() error {
 
 		MaxPending: b.turnPending, MaxAllocations: b.allocations,
 	}, trusted)
-	if err == nil {
-		t.undo.add(t.relay.Close)
+	if err != nil {
+		return err
 	}
-	return err
+	t.undo.add(t.relay.Close)
+	b.report(t.log, &t.opts.relay)
+	return nil
 }
 
 // serve runs all parts until ctx ends or one of them fails.
