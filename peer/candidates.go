@@ -41,9 +41,19 @@ type trickle struct {
 	said     []*protocol.CandidateInit
 	repeats  int
 	repeat   *time.Timer // until the call is connected
+	done     bool        // it is connected
+	password string      // of ICE, that the candidates belong to
 }
 
-func (t *trickle) described(sdp string) { t.sdp = sdp }
+// described takes note of our description. Another password begins another set of candidates.
+func (t *trickle) described(sdp, password string) {
+	t.sdp = sdp
+	if t.password != "" && t.password != password {
+		t.stop()
+		t.waiting, t.said, t.count, t.repeats, t.done = nil, nil, 0, 0, false
+	}
+	t.password = password
+}
 
 // answered says which section of an offer the candidates belong to: pion saw one alone.
 func (t *trickle) answered(r *remoteSDP) {
@@ -100,7 +110,7 @@ func (t *trickle) flush() {
 	t.batches++
 	t.sendAll(all)
 	t.said = append(t.said, slices.DeleteFunc(all, func(c *protocol.CandidateInit) bool { return c == nil })...)
-	if t.repeat == nil && !t.plain {
+	if t.repeat == nil && !t.plain && !t.done {
 		t.repeat = time.AfterFunc(firstRepeat, func() { t.call.post(t.again) })
 	}
 }
@@ -117,7 +127,10 @@ func (t *trickle) again() {
 }
 
 // connected ends the repetitions.
-func (t *trickle) connected() { stopTimer(&t.repeat) }
+func (t *trickle) connected() {
+	t.done = true
+	stopTimer(&t.repeat)
+}
 
 func (t *trickle) sendAll(all []*protocol.CandidateInit) {
 	for len(all) > 0 {

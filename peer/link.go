@@ -128,8 +128,9 @@ func (l *link) setRemote(kind webrtc.SDPType, sdp string) error {
 
 // described takes note of our own description.
 func (l *link) described(sdp string) {
-	l.trickle.described(sdp)
-	l.guard.describes(icePassword(strings.Split(sdp, "\r\n")))
+	password := icePassword(strings.Split(sdp, "\r\n"))
+	l.trickle.described(sdp, password)
+	l.guard.describes(password)
 }
 
 // check sends checks now, instead of in pion's next round.
