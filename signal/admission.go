@@ -80,20 +80,36 @@ func (a *admission) settle(s *socket, client netip.Addr) bool {
 	return why == limit.None
 }
 
-// admit makes s one of those that have signed in, or reports that there are too many.
+// admit counts s with those that have signed in, or reports that there are too many. Once the login
+// is done prove follows, else withdraw.
 func (a *admission) admit(s *socket) bool {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.maxAdmitted > 0 && a.admitted >= a.maxAdmitted {
 		a.refused[tooManySessions]++
-		a.mu.Unlock()
 		return false
 	}
 	s.admitted = true
 	a.admitted++
+	return true
+}
+
+// prove gives the slot of s back, since its client has signed in.
+func (a *admission) prove(s *socket) {
+	a.mu.Lock()
 	slot := s.takeSlotLocked()
 	a.mu.Unlock()
 	slot.Prove()
-	return true
+}
+
+// withdraw undoes admit. Without an admit before, it does nothing.
+func (a *admission) withdraw(s *socket) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.admitted {
+		s.admitted = false
+		a.admitted--
+	}
 }
 
 // release gives the slot of s back: it is no connection of this server's any more.
@@ -107,12 +123,7 @@ func (a *admission) release(s *socket) {
 // leave gives back what s holds. Later calls do nothing.
 func (a *admission) leave(s *socket) {
 	a.release(s)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if s.admitted {
-		s.admitted = false
-		a.admitted--
-	}
+	a.withdraw(s)
 }
 
 // takeSlotLocked leaves s without a slot: those who have signed in need not hold on to its memory.

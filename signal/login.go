@@ -96,16 +96,24 @@ func (c *conn) login(ctx context.Context, ref string, id identity, room string, 
 		c.server.hub.release(s)
 		return errFull()
 	}
-	err = c.server.record(s.event(audit.Event{Kind: audit.Login, Token: id.tokenID()}))
-	if err == nil {
-		err = c.server.record(s.event(audit.Event{Kind: audit.Join, Token: id.tokenID()}))
-	}
-	if err != nil {
+	if err := s.recordLogin(id); err != nil {
+		c.server.admission.withdraw(c.sock)
 		c.server.hub.release(s)
 		return err
 	}
+	c.server.admission.prove(c.sock)
 	c.begin(ref, s)
 	c.server.log.Info("login", "user", s.name, "addr", c.client, "session", c.id, "room", s.room.name, "by", s.method)
+	return nil
+}
+
+// recordLogin writes down that id has signed in, and where.
+func (s *session) recordLogin(id identity) error {
+	for _, kind := range []audit.Kind{audit.Login, audit.Join} {
+		if err := s.conn.server.record(s.event(audit.Event{Kind: kind, Token: id.tokenID()})); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -167,6 +167,35 @@ func TestAuditLogThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// Logins that cannot be written down take no place from others: the connection counts as one that
+// has not signed in until a login on it succeeds.
+func TestFailedAuditTakesNoPlace(t *testing.T) {
+	var disk full
+	log := audit.New(&disk)
+	t.Cleanup(func() { log.Close() })
+	ts := newTestServer(t, &Config{MaxSessions: 1, Audit: log, Logger: slog.New(slog.DiscardHandler)})
+	c := ts.connect("user1")
+	login := `{"type":"login","name":"user1","password":"password1"}`
+	disk.now.Store(true)
+	for range 3 {
+		c.send(login)
+		c.want(`{"type":"login","success":false,"code":"internal"}`)
+	}
+	if n := ts.Stats().Pending; n != 1 {
+		t.Errorf("%d connections have not signed in, want 1", n)
+	}
+	disk.now.Store(false)
+	c.send(login)
+	c.want(`{"type":"login","success":true}`)
+	if n := ts.Stats().Pending; n != 0 {
+		t.Errorf("%d connections have not signed in after the login, want 0", n)
+	}
+	ts.stop()
+	if n := ts.admission.admitted; n != 0 {
+		t.Errorf("%d connections still count as signed in after the end", n)
+	}
+}
+
 // Each session's end is written down once, with how it ended.
 func TestSessionEndIsWrittenDown(t *testing.T) {
 	as := newAccessServer(t)

@@ -12,7 +12,7 @@ import (
 )
 
 // socket is an accepted connection, below TLS and WebSocket. It holds a slot of
-// the pending ones until it is admitted or closed, whichever is first.
+// the pending ones until its client has signed in or it is closed, whichever is first.
 //
 // It lets the reader of an idle connection wait at the bottom of its stack:
 // [socket.Read] inside TLS and the WebSocket library would hold on to 8 KB of
