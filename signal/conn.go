@@ -55,6 +55,8 @@ func newConn(s *Server, ws *websocket.Conn, reader *bufio.Reader, who visitor) *
 // serve owns the connection from the upgrade to the end.
 func (c *conn) serve(ctx context.Context) {
 	defer c.server.running.Done()
+	ctx, cancel := c.sock.whileOpen(ctx)
+	defer cancel()
 	c.awaitLogin()
 	defer c.end()
 	c.send("", protocol.Hello{

@@ -20,7 +20,7 @@ func (c *conn) handleLogin(ctx context.Context, ref string, m protocol.Login) er
 	if err == nil {
 		err = c.login(ctx, ref, id, m.Room, began)
 	}
-	if err == nil || err == errGone {
+	if err == nil || err == errGone || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
 	}
 	user := m.Name
@@ -79,7 +79,7 @@ func (c *conn) login(ctx context.Context, ref string, id identity, room string, 
 	if err != nil {
 		return err
 	}
-	if c.isClosing() {
+	if c.isClosing() || ctx.Err() != nil {
 		return errGone
 	}
 	if err := c.server.spend(ctx, id); err != nil {

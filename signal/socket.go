@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -25,6 +26,8 @@ type socket struct {
 	admission *admission
 	slot      *limit.Slot // guarded by admission.mu; nil: given back
 	admitted  bool        // guarded by admission.mu
+	closed    bool        // guarded by admission.mu
+	cancel    func()      // guarded by admission.mu; ends the context of whileOpen; nil: there is none
 
 	once   sync.Once
 	origin *origin // set by once; nil: it is Conn's
@@ -233,11 +236,35 @@ func (s *socket) tryWrite(p []byte) (n int, err error) {
 // evict closes a connection that has not signed in, so that another one has its slot.
 func (s *socket) evict(why limit.Reason) {
 	s.admission.count(why.String())
-	s.Conn.Close()
+	s.cut()
 }
 
 // Close closes the connection and gives back what it held. It never waits.
 func (s *socket) Close() error {
 	s.admission.leave(s)
+	return s.cut()
+}
+
+// whileOpen returns a context that ends when the socket is closed: by then nobody waits for what is
+// done under it. It is called once.
+func (s *socket) whileOpen(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	s.admission.mu.Lock()
+	defer s.admission.mu.Unlock()
+	s.cancel = cancel
+	if s.closed {
+		cancel()
+	}
+	return ctx, cancel
+}
+
+func (s *socket) cut() error {
+	s.admission.mu.Lock()
+	s.closed = true
+	cancel := s.cancel
+	s.admission.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
 	return s.Conn.Close()
 }
