@@ -22,13 +22,17 @@ func (f *faults) add(now time.Time) bool {
 	return tooMany
 }
 
+// loginRetry is after how many seconds a login that finds no room may be tried again. Who waits that
+// long each time is never closed for too many faults: 60 / protocol.MaxFaults is less.
+const loginRetry = 10
+
 // countFault closes a connection that goes on sending what makes no sense. Calling
-// someone who is not here is no fault, nor is being told to slow down.
+// someone who is not here is no fault, nor is a session's being told to slow down.
 func (c *conn) countFault(code protocol.Code) {
 	switch code {
-	case protocol.CodePeerOffline, protocol.CodeInternal, protocol.CodeBusy:
+	case protocol.CodePeerOffline, protocol.CodeInternal:
 		return
-	case protocol.CodeRateLimited: // of a session; logins that do not wait are guesses
+	case protocol.CodeRateLimited, protocol.CodeBusy: // of a session; logins that do not wait are a flood
 		if c.session != nil {
 			return
 		}

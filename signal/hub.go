@@ -74,7 +74,7 @@ func (h *hub) hasPlaceLocked(name string, g grant) error {
 		return nil
 	}
 	full := refuse(protocol.CodeBusy, "room "+g.room+" is full", "room full")
-	full.told.RetryAfter = 10
+	full.told.RetryAfter = loginRetry
 	return full
 }
 

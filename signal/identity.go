@@ -73,8 +73,8 @@ func (s *Server) byPassword(ctx context.Context, from netip.Addr, name, password
 		attempt.Failed()
 		return id, refuse(protocol.CodeBadCredentials, "wrong user name or password", "wrong user name or password")
 	case errors.Is(err, user.ErrBusy):
-		r := refuse(protocol.CodeBusy, "the server is busy, try again in a moment", "too many logins at once")
-		r.told.RetryAfter = 1
+		r := refuse(protocol.CodeBusy, "the server is busy, try again later", "too many logins at once")
+		r.told.RetryAfter = loginRetry
 		return id, r
 	}
 	return id, err
@@ -158,7 +158,7 @@ func tokenRefusal(err error) error {
 	r := refuse(protocol.CodeBadCredentials, err.Error(), err.Error())
 	switch {
 	case errors.Is(err, token.ErrBusy):
-		r.told.Code, r.told.RetryAfter = protocol.CodeBusy, 5
+		r.told.Code, r.told.RetryAfter = protocol.CodeBusy, loginRetry
 	case !errors.Is(err, token.ErrInvalid):
 		return err // not the token's fault
 	case errors.Is(err, token.ErrExpired):

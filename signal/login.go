@@ -120,7 +120,7 @@ func (s *session) recordLogin(id identity) error {
 // errFull refuses a login beyond Config.MaxSessions.
 func errFull() *refusal {
 	r := refuse(protocol.CodeBusy, "the server is full, try again later", "too many sessions")
-	r.told.RetryAfter = 10
+	r.told.RetryAfter = loginRetry
 	return r
 }
 

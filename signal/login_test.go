@@ -8,6 +8,7 @@ import (
 
 	"github.com/sigctl/sigctl/pkg/audit"
 	"github.com/sigctl/sigctl/pkg/protocol"
+	"github.com/sigctl/sigctl/pkg/user"
 )
 
 // A login ends with its connection: it waits no longer for its turn, and begins no session if it is
@@ -50,4 +51,30 @@ func TestLoginOfAClosedConnection(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Logins in a row that find the server busy are a flood. Who waits each time as long as told may go on
+// until the time for a login is over.
+func TestLoginsWhileBusy(t *testing.T) {
+	busy := authenticator(func(context.Context) error { return user.ErrBusy })
+	bubbleWith(t, &Config{Users: busy}, func(ts *testServer) {
+		login := `{"type":"login","name":"user1","password":"x"}`
+		flood := ts.connect("flood")
+		for range protocol.MaxFaults + 1 {
+			flood.send(login)
+			flood.want(`{"type":"login","code":"busy"}`)
+		}
+		flood.wantClose(int(protocol.CloseProtocolError))
+
+		patient, began := ts.connect("patient"), time.Now()
+		for {
+			patient.send(login)
+			wait := time.Duration(patient.want(`{"type":"login","code":"busy"}`)["retryAfter"].(float64)) * time.Second
+			if time.Since(began)+wait >= protocol.LoginTimeout {
+				break
+			}
+			time.Sleep(wait)
+		}
+		patient.wantClose(int(protocol.CloseNotAuthenticated))
+	})
 }
