@@ -50,7 +50,8 @@ func (d Description) Exceeds(perms []string) (lacks string, err error) {
 	return "", nil
 }
 
-// Candidates returns how many candidates d carries.
+// Candidates returns how many candidates d carries. [Description.Requires] and [Description.Exceeds]
+// refuse a description that spells any of them in another way.
 func (d Description) Candidates() int { return strings.Count(d.SDP, "a=candidate:") }
 
 // needs is a set of permissions.
@@ -162,6 +163,9 @@ func (s *sdpSection) attribute(value string) error {
 	if !isAlphanumeric(value[0]) { // some skip what comes before the name
 		return errors.New("the attribute's name must begin with a letter or digit")
 	}
+	if err := checkSpelling(value); err != nil {
+		return err
+	}
 	word, direction := reserved(value)
 	switch {
 	case word == "":
@@ -178,6 +182,20 @@ func (s *sdpSection) attribute(value string) error {
 		return errors.New("a second direction in one section")
 	}
 	s.directed, s.direction = true, direction
+	return nil
+}
+
+// checkSpelling refuses other spellings of the attributes that decide limits and identities. Firefox
+// compares names without regard to case, and accepts a space in place of the colon or before it.
+func checkSpelling(value string) error {
+	for _, name := range [...]string{"candidate", "fingerprint", "ice-pwd", "ice-ufrag"} {
+		if len(value) < len(name) || !strings.EqualFold(value[:len(name)], name) {
+			continue
+		}
+		if rest, ok := strings.CutPrefix(value, name+":"); !ok || rest == "" || rest[0] == ' ' {
+			return fmt.Errorf("%s must be written in lower case, with a colon and its value right after it", name)
+		}
+	}
 	return nil
 }
 

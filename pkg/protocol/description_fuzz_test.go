@@ -19,6 +19,8 @@ func FuzzRequires(f *testing.F) {
 		"m=application 9/2 UDP/DTLS/SCTP webrtc-datachannel", "m=APPLICATION 9 UDP/DTLS/SCTP webrtc-datachannel", "m=application 65536 DTLS/SCTP 5000",
 		"m=video 0 UDP/TLS/RTP/SAVPF 96\na=bundle-only:x", "m=video 00 UDP/TLS/RTP/SAVPF 96\na=sendonly", "m=video 0 UDP/TLS/RTP/SAVPF 96\na=ssrc:1 cname:x",
 		"m=audio 0 UDP/TLS/RTP/SAVPF 0\na=inactive\na=rid:h send", "\na=sendonly", "v=0", "a=recvonly\x00", "m=audio\t9  RTP/AVP 0",
+		"a=candidate:1 1 udp 1 192.0.2.1 9 typ host", "a=candidate 1 1 udp 1 192.0.2.1 9 typ host", "a=candidate :1 1 udp 1 192.0.2.1 9 typ host",
+		"a=CANDIDATE:1 1 udp 1 192.0.2.1 9 typ host", "a=candidate\t1 1 udp 1 192.0.2.1 9 typ host", "a=end-of-candidates",
 		"a=sendonly\r\na=inactive", "a=inactive\ra=sendonly", "a=inactive foo", "m=video 00 UDP/TLS/RTP/SAVPF 96", "a=recvonly",
 		"m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=sendonly", "m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=bundle-only:x",
 	} {
@@ -36,6 +38,9 @@ func FuzzRequires(f *testing.F) {
 			if missed := read(text) &^ ours; missed != 0 {
 				t.Errorf("%s finds in %q needs %03b that we do not", name, text, missed)
 			}
+		}
+		if got, want := (Description{SDP: text}).Candidates(), sipccCandidates(text); got < want {
+			t.Errorf("sipcc finds %d candidates in %q, we %d", want, text, got)
 		}
 	})
 }
@@ -124,17 +129,32 @@ func libwebrtcReads(text string) needs {
 // skipped before and after; lines end at a return, too.
 func sipccReads(text string) needs {
 	return lastDirectionCounts(text, "\r\n", strings.ToLower, func(s *looseSection, a string) {
-		name := strings.TrimLeft(a, ": \t")
-		if i := strings.IndexAny(name, ": \t"); i >= 0 {
-			name = name[:i]
-		}
-		switch name {
+		switch name := sipccName(a); name {
 		case "sendrecv", "sendonly", "recvonly", "inactive":
 			s.direction = name
 		case "bundle-only":
 			s.bundle = true
 		}
 	})
+}
+
+// sipccCandidates counts the candidates that Firefox finds.
+func sipccCandidates(text string) (n int) {
+	lastDirectionCounts(text, "\r\n", strings.ToLower, func(_ *looseSection, a string) {
+		if sipccName(a) == "candidate" {
+			n++
+		}
+	})
+	return n
+}
+
+// sipccName returns the name of an attribute.
+func sipccName(attribute string) string {
+	name := strings.TrimLeft(attribute, ": \t")
+	if i := strings.IndexAny(name, ": \t"); i >= 0 {
+		name = name[:i]
+	}
+	return name
 }
 
 type looseSection struct {

@@ -81,6 +81,7 @@ func TestRequires(t *testing.T) {
 		{"bundle-only belongs to its section", sdp("m=video 0 UDP/TLS/RTP/SAVPF 96", mData, "a=bundle-only"), "data"},
 		{"direction within a value", sdp(mAudio, "a=inactive", "a=extmap:3/sendonly urn:x", "a=x-sendonly"), ""},
 		{"no name of the session", "v=0\r\ns= \r\n", ""},
+		{"candidates", sdp(mData, "a=candidate:1 1 udp 1 192.0.2.1 9 typ host", "a=end-of-candidates"), "data"},
 		{"largest port", sdp("m=audio 65535 RTP/AVP 0", "a=sendonly"), "publish"},
 		{"as many sections as may be", sdp() + strings.Repeat(mData+"\r\n", maxSections), "data"},
 	}...) {
@@ -128,6 +129,18 @@ func TestRequiresRefusesWhatCouldBeReadTwoWays(t *testing.T) {
 		{"begins with a direction", sdp(mAudio, "a=sendonlyx"), "stand alone"},
 		{"bundle-only in upper case", sdp("m=application 0 UDP/DTLS/SCTP 5000", "a=BUNDLE-ONLY"), "stand alone"},
 		{"bundle-only with a value", sdp("m=application 0 UDP/DTLS/SCTP 5000", "a=bundle-only:1"), "stand alone"},
+		{"candidate after a space", sdp(mData, "a=candidate 1 1 udp 1 192.0.2.1 9 typ host"), "candidate must be written"},
+		{"candidate before a colon", sdp(mData, "a=candidate :1 1 udp 1 192.0.2.1 9 typ host"), "candidate must be written"},
+		{"candidate in upper case", sdp(mData, "a=CANDIDATE:1 1 udp 1 192.0.2.1 9 typ host"), "candidate must be written"},
+		{"candidate in both cases", sdp("a=Candidate:1 1 udp 1 192.0.2.1 9 typ host", mData), "candidate must be written"},
+		{"candidate after colon and space", sdp(mData, "a=candidate: 1 1 udp 1 192.0.2.1 9 typ host"), "candidate must be written"},
+		{"candidate without value", sdp(mData, "a=candidate:"), "candidate must be written"},
+		{"candidate without colon", sdp(mData, "a=candidate"), "candidate must be written"},
+		{"begins with candidate", sdp(mData, "a=candidates:1 1 udp 1 192.0.2.1 9 typ host"), "candidate must be written"},
+		{"fingerprint after a space", sdp(mData, "a=fingerprint sha-256 1B:42"), "fingerprint must be written"},
+		{"fingerprint in upper case", sdp(mData, "a=Fingerprint:sha-256 1B:42"), "fingerprint must be written"},
+		{"password after a space", sdp(mData, "a=ice-pwd 6hCx4wlqrV7Yt2F0e9DfKQmP"), "ice-pwd must be written"},
+		{"user fragment in upper case", sdp(mData, "a=ICE-UFRAG:Zx1f"), "ice-ufrag must be written"},
 		{"colon before the name", sdp(mAudio, "a=:sendonly"), "letter or digit"},
 		{"media in upper case", sdp("m=APPLICATION 9 UDP/DTLS/SCTP 5000", "a=inactive"), "media type"},
 		{"no media", sdp("m=x/y 9 RTP/AVP 0"), "media type"},
@@ -214,5 +227,9 @@ func TestCandidatesOfADescription(t *testing.T) {
 		if refused := n > MaxCallCandidate; (atServer != nil) != refused || (atPeer != nil) != refused {
 			t.Errorf("%d candidates: %v at the server, %v at the peer, want refused: %v", n, atServer, atPeer, refused)
 		}
+	}
+	odd := Description{SDP: sdp(mData, "a=candidate 1 1 udp 1 192.0.2.1 9 typ host")}
+	if lacks, err := odd.Exceeds([]string{PermData}); err == nil {
+		t.Errorf("Exceeds = %q of a candidate that is not counted, want an error", lacks)
 	}
 }

@@ -48,6 +48,8 @@ func TestIncomingCandidatesAreBounded(t *testing.T) {
 			received{Candidates: 1, Last: 1}},
 		{"descriptions over and over", `for (let i = 0; i < 9; i++) await all.describe("offer", sdp(9, "host"))`, received{Candidates: 24, Last: 9}},
 		{"restart", `await all.describe("offer", sdp(30, "host")); await all.describe("offer", sdp(30, "host", "b"))`, received{Candidates: 48, Last: 2}},
+		{"other spellings", `await all.describe("offer", sdp(1, "host") + "a=CANDIDATE:x\r\na=candidate 1 1 udp 1\r\na=candidate :1\r\n")`,
+			received{Candidates: 4, Last: 1}},
 		{"not a candidate", `await all.describe("offer", sdp(0)); for (const c of [7, "x", {}, undefined, { candidate: {} }]) all.add(c)`,
 			received{Candidates: 1, Last: 5}},
 	} {

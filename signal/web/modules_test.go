@@ -51,6 +51,8 @@ func TestFingerprintOf(t *testing.T) {
 		{"two", []string{up, "m=application 9", down}, ""},
 		{"another hash beside it", []string{up, "a=fingerprint:sha-1 00:01"}, ""},
 		{"hidden behind spaces", []string{up, "a=fingerprint:  sha-256   " + fingerprintDown}, ""},
+		{"after a space, without a colon", []string{up, "a=fingerprint sha-256 " + fingerprintDown}, ""},
+		{"behind a colon", []string{up, "a=:fingerprint:sha-256 " + fingerprintDown}, ""},
 		{"cut off", []string{"a=fingerprint:sha-256 00:01"}, ""},
 	} {
 		sdp := strings.Join(tt.sdp, "\r\n") + "\r\n"

@@ -64,6 +64,10 @@ func TestRequirements(t *testing.T) {
 		{"session's inactive", sdpOf("a=inactive", audio), "refused"},
 		{"upper case", sdpOf(audio, "a=Inactive"), "refused"},
 		{"Kelvin sign", sdpOf("m=audio 9 \u212a 0"), "refused"},
+		{"candidate", sdpOf(data, "a=candidate:1 1 udp 1 192.0.2.1 9 typ host", "a=end-of-candidates"), "data"},
+		{"candidate after a space", sdpOf(data, "a=candidate 1 1 udp 1 192.0.2.1 9 typ host"), "refused"},
+		{"candidate in upper case", sdpOf(data, "a=CANDIDATE:1 1 udp 1 192.0.2.1 9 typ host"), "refused"},
+		{"fingerprint after a space", sdpOf(data, "a=fingerprint sha-256 1B:42"), "refused"},
 		{"port 00", sdpOf("m=application 00 UDP/DTLS/SCTP 5000"), "refused"},
 		{"port 65536", sdpOf("m=application 65536 UDP/DTLS/SCTP 5000"), "refused"},
 	}
@@ -78,12 +82,27 @@ func TestRequirements(t *testing.T) {
 	}
 }
 
+// A server that has no permissions cannot hand the browser what could be read in two ways, either.
+func TestOtherSpellingsAreRefusedWithoutPermissions(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t, newFakeServer(t), "module")
+	const data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel"
+	for line, want := range map[string]bool{"a=candidate:1 1 udp 1 192.0.2.1 9 typ host": true, "a=ICE-PWD:6hCx4wlqrV7Yt2F0e9DfKQmP": false} {
+		got := webtest.Eval[bool](p, fmt.Sprintf(`import("/description.js").then((m) => m.checkPermitted({ sdp: %s })).then(() => true, () => false)`,
+			webtest.Quote(sdpOf(data, line))))
+		if got != want {
+			t.Errorf("%s: accepted is %v, want %v", line, got, want)
+		}
+	}
+}
+
 // sdpLines are what randomSDP is made of: what there is, and what a reader may
 // stumble over.
 var sdpLines = []string{
 	"m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "m=audio 9 UDP/TLS/RTP/SAVPF 111 63", "m=video 0 UDP/TLS/RTP/SAVPF 96",
 	"m=application 0 UDP/DTLS/SCTP 5000", "m=text 65535 RTP/AVP 0", "a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive",
 	"a=bundle-only", "a=ssrc:1 cname:x", "a=rid:h send", "a=mid:0", "a=rtpmap:96 VP8/90000", "c=IN IP4 0.0.0.0", "b=AS:30", "a=x-sendonly", "s= ",
+	"a=candidate:1 1 udp 1 192.0.2.1 9 typ host", "a=ice-pwd:6hCx4wlqrV7Yt2F0e9DfKQmP",
 }
 
 // sdpMutations are what a random place of an SDP is replaced by.

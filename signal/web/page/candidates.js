@@ -9,7 +9,7 @@ const maxPerDescription = 256; // in it and after it; of ours, in a call
 const maxHosts = 24;
 const maxOthers = 12;
 
-const candidateLine = /^a=(candidate:.*)\r?\n?/gim;
+const candidateLine = /^a=(candidate.*)\r?\n?/gim;
 const lastCandidateLine = /^a=end-of-candidates\r?\n?/gim;
 
 // conceal makes a candidate of a relay name nothing but the relay. It returns null for

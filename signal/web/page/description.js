@@ -2,6 +2,7 @@
 
 const maxSections = 64;
 const reserved = ["sendrecv", "sendonly", "recvonly", "inactive", "bundle-only"];
+const valued = ["candidate", "fingerprint", "ice-pwd", "ice-ufrag"];
 const sha256 = /^(?:[0-9A-F]{2}:){31}[0-9A-F]{2}$/;
 
 // fingerprintOf returns the SHA-256 fingerprint of the certificate that a
@@ -12,7 +13,7 @@ const sha256 = /^(?:[0-9A-F]{2}:){31}[0-9A-F]{2}$/;
 export function fingerprintOf(sdp) {
   const found = new Set();
   for (const line of sdp.split(/[\r\n]+/)) {
-    const [, hash, value] = /^a=fingerprint:\s*(\S*)\s*(.*?)\s*$/i.exec(line) ?? [];
+    const [, hash, value] = /^a=[:\s]*fingerprint[:\s]*(\S*)\s*(.*?)\s*$/i.exec(line) ?? [];
     if (hash === undefined) continue;
     if (hash.toLowerCase() !== "sha-256" || !sha256.test(value.toUpperCase())) {
       throw new Error("description with a fingerprint that is not SHA-256");
@@ -33,12 +34,13 @@ export function checkDataOnly(sdp) {
 // NotPermitted is thrown for a description that is more than its sender may send.
 export class NotPermitted extends Error {}
 
-// checkPermitted throws unless the sender of a description has the permissions that
-// it needs. Permissions are undefined from a server that has none.
+// checkPermitted throws unless a description can be read in one way only and its sender has the
+// permissions that it needs. Permissions are undefined from a server that has none.
 export function checkPermitted(description, permissions) {
+  const needs = requirements(description?.sdp);
   if (permissions === undefined) return;
   const granted = Array.isArray(permissions) ? permissions : [];
-  const lacks = requirements(description?.sdp).find((permission) => !granted.includes(permission));
+  const lacks = needs.find((permission) => !granted.includes(permission));
   if (lacks) throw new NotPermitted(`description that needs the permission ${lacks}`);
 }
 
@@ -94,7 +96,10 @@ class Section {
   // attribute reads an a-line, and returns what is wrong with it.
   attribute(value) {
     if (!/^[A-Za-z0-9]/.test(value)) return "attribute without a name";
-    const word = reserved.find((name) => value.toLowerCase().startsWith(name));
+    const begins = (name) => value.toLowerCase().startsWith(name);
+    const name = valued.find(begins);
+    if (name && !(value.startsWith(`${name}:`) && /^[^ ]/.test(value.slice(name.length + 1)))) return `${name} in another spelling`;
+    const word = reserved.find(begins);
     if (!word) this.#streams ||= value.startsWith("ssrc") || value.startsWith("rid");
     else if (word !== value) return `${word} must be written so, and stand alone`;
     else if (!this.#media && word !== "sendrecv") return `${word} belongs into a media section`;
