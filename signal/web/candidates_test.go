@@ -21,6 +21,8 @@ const incoming = `import("/candidates.js").then(async ({ Incoming }) => {
 	const line = (kind) => "candidate:1 1 udp 1 192.0.2.1 " + next++ + " typ " + kind;
 	const sdp = (n, kind, password = "a") => "v=0\r\na=ice-pwd:" + password + "\r\n" +
 		Array.from({ length: n }, () => "a=" + line(kind) + "\r\n").join("") + "a=end-of-candidates\r\n";
+	const decoy = (session, section) => sdp(30, "host", session) + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n" +
+		section.map((password) => "a=ice-pwd:" + password + "\r\n").join("");
 	const trickle = (n, kind) => { for (let i = 0; i < n; i++) all.add({ candidate: line(kind) }); };
 	try { %s } catch (error) { got.fault = error.message; }
 	return got;
@@ -50,6 +52,12 @@ func TestIncomingCandidatesAreBounded(t *testing.T) {
 		{"restart", `await all.describe("offer", sdp(30, "host")); await all.describe("offer", sdp(30, "host", "b"))`, received{Candidates: 48, Last: 2}},
 		{"other spellings", `await all.describe("offer", sdp(1, "host") + "a=CANDIDATE:x\r\na=candidate 1 1 udp 1\r\na=candidate :1\r\n")`,
 			received{Candidates: 4, Last: 1}},
+		{"another password in the session", `await all.describe("offer", decoy("a", ["x"])); await all.describe("offer", decoy("b", ["x"]))`,
+			received{Candidates: 24, Last: 2}},
+		{"another password in the section", `await all.describe("offer", decoy("a", ["x"])); await all.describe("offer", decoy("a", ["y"]))`,
+			received{Candidates: 48, Last: 2}},
+		{"two passwords in the section", `await all.describe("offer", decoy("a", ["x", "y"]))`,
+			received{Fault: "description with 2 values of ice-pwd"}},
 		{"not a candidate", `await all.describe("offer", sdp(0)); for (const c of [7, "x", {}, undefined, { candidate: {} }]) all.add(c)`,
 			received{Candidates: 1, Last: 5}},
 	} {

@@ -1,5 +1,7 @@
 // ICE candidates on their way out and in (RFC 8838, trickle ICE).
 
+import { credentialsOf } from "./description.js";
+
 const batchDelay = 20; // ms
 const maxBatch = 32;
 const maxPerDescription = 256; // in it and after it; of ours, in a call
@@ -92,7 +94,7 @@ export class Incoming {
   #waiting = [];
   #count = 0; // of the latest description, and of those before the first
   #described = false;
-  #password = "";
+  #credentials = "";
   #known = { host: new Set(), other: new Set() }; // that the connection has got
 
   constructor(pc) {
@@ -105,15 +107,16 @@ export class Incoming {
     else this.#waiting.push(candidate);
   }
 
-  // describe sets the remote description. It throws if that has too many candidates.
+  // describe sets the remote description. It throws if that has too many candidates, or two
+  // different user fragments or passwords in one place.
   async describe(type, sdp) {
     const own = [...sdp.matchAll(candidateLine)].map(([, candidate]) => ({ candidate, sdpMLineIndex: 0 }));
     if (own.length > maxPerDescription) throw new Error(`description with ${own.length} candidates`);
+    const credentials = credentialsOf(sdp);
     const bare = sdp.replace(candidateLine, "").replace(lastCandidateLine, "");
     await this.#pc.setRemoteDescription({ type, sdp: bare });
-    const password = /^a=ice-pwd:(.*?)\r?$/m.exec(sdp)?.[1] ?? "";
-    if (password !== this.#password) this.#known = { host: new Set(), other: new Set() };
-    this.#password = password;
+    if (credentials !== this.#credentials) this.#known = { host: new Set(), other: new Set() };
+    this.#credentials = credentials;
     if (this.#described) this.#count = 0;
     this.#described = true;
     const early = this.#waiting.splice(0);

@@ -34,6 +34,21 @@ export function checkDataOnly(sdp) {
 // NotPermitted is thrown for a description that is more than its sender may send.
 export class NotPermitted extends Error {}
 
+// credentialsOf returns the ICE user fragment and password that a description with one section
+// announces, separated by a space. Those of the section count, and the session's only in their
+// absence. It throws if a part has two that differ.
+export function credentialsOf(sdp) {
+  const [session, section = ""] = sdp.split(/^m=/m);
+  return ["ice-ufrag", "ice-pwd"].map((name) => onlyValue(section, name) ?? onlyValue(session, name)).join(" ");
+}
+
+// onlyValue returns the value that a part of a description gives an attribute, if any.
+function onlyValue(part, name) {
+  const values = new Set(part.split(/[\r\n]+/).filter((line) => line.startsWith(`a=${name}:`)));
+  if (values.size > 1) throw new Error(`description with ${values.size} values of ${name}`);
+  return values.values().next().value;
+}
+
 // checkPermitted throws unless a description can be read in one way only and its sender has the
 // permissions that it needs. Permissions are undefined from a server that has none.
 export function checkPermitted(description, permissions) {
