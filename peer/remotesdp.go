@@ -149,6 +149,11 @@ func isTransport(line string) bool {
 	return false
 }
 
+// isCredential reports whether a line has the ICE user fragment or password.
+func isCredential(line string) bool {
+	return strings.HasPrefix(line, "a=ice-ufrag:") || strings.HasPrefix(line, "a=ice-pwd:")
+}
+
 func isCandidate(line string) bool {
 	return strings.HasPrefix(line, "a=candidate:") || line == "a=end-of-candidates"
 }
@@ -157,8 +162,10 @@ func isCandidate(line string) bool {
 func (r *remoteSDP) forPion() string {
 	var out sdpWriter
 	data := r.sections[r.data]
+	described := r.sections[r.transport].describesTransport()
 	for _, line := range r.session {
-		if !isCandidate(line) && !strings.HasPrefix(line, "a=group:") {
+		// Pion would prefer the session's credentials to those of the section.
+		if !isCandidate(line) && !strings.HasPrefix(line, "a=group:") && !(described && isCredential(line)) {
 			out.line(line)
 		}
 	}
@@ -218,14 +225,13 @@ func (r *remoteSDP) concerns(c *protocol.CandidateInit) bool {
 	return r.index(*c.SDPMid) < 0
 }
 
-// password returns the ICE password of the other side.
+// password returns the ICE password that pion gets: that of the transport's section, or the
+// session's if the section has no credentials.
 func (r *remoteSDP) password() string {
-	for _, lines := range [][]string{r.sections[r.transport].lines, r.sections[r.data].lines, r.session} {
-		if pwd := icePassword(lines); pwd != "" {
-			return pwd
-		}
+	if s := r.sections[r.transport]; s.describesTransport() {
+		return icePassword(s.lines)
 	}
-	return ""
+	return icePassword(r.session)
 }
 
 func icePassword(lines []string) string {

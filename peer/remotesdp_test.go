@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,6 +102,40 @@ func TestRemoteIsRefused(t *testing.T) {
 	} {
 		if _, err := readRemote(sdp); err == nil {
 			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// Pion has to use the password that the bounds on candidates go by.
+func TestRemotePasswordIsThatOfPion(t *testing.T) {
+	credentials := func(name string) []string { return []string{"a=ice-ufrag:" + name, "a=ice-pwd:" + name} }
+	data := []string{"m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "a=mid:0"}
+	for _, tt := range []struct {
+		name             string
+		session, section []string
+		want             string
+	}{
+		{"section", nil, credentials("section"), "section"},
+		{"session", credentials("session"), nil, "session"},
+		{"both", credentials("session"), credentials("section"), "section"},
+		{"a password alone in the section", credentials("session"), []string{"a=ice-pwd:decoy"}, "session"},
+		{"a password alone in the session", []string{"a=ice-pwd:decoy"}, credentials("section"), "section"},
+	} {
+		r, err := readRemote(lines(slices.Concat([]string{"v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0"}, tt.session, data, tt.section)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		desc := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: r.forPion()}
+		parsed, err := desc.Unmarshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		used := parsed.MediaDescriptions[0].Attribute // as pion does
+		if _, ok := parsed.Attribute("ice-ufrag"); ok {
+			used = parsed.Attribute
+		}
+		if got, _ := used("ice-pwd"); got != tt.want || r.password() != tt.want {
+			t.Errorf("%s: pion uses %q, password returns %q, want %q", tt.name, got, r.password(), tt.want)
 		}
 	}
 }
