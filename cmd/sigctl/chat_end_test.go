@@ -111,7 +111,7 @@ func (l *eventLog) count(kind, peer string) (n int, last map[string]any, changed
 // wait returns the n-th event of a kind.
 func (c *pipedChat) wait(kind, peer string, n int) map[string]any {
 	c.t.Helper()
-	timeout := time.After(2 * time.Minute)
+	timeout := time.After(10 * time.Minute)
 	for {
 		got, last, changed := c.events.count(kind, peer)
 		if got >= n {
@@ -250,7 +250,7 @@ func TestTypedTextDoesNotOutliveItsCall(t *testing.T) {
 // await returns the next event of a type.
 func await[T chatEvent](t *testing.T, events <-chan chatEvent) T {
 	t.Helper()
-	timeout := time.After(2 * time.Minute)
+	timeout := time.After(10 * time.Minute)
 	for {
 		select {
 		case e := <-events:
